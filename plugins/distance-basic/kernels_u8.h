@@ -1,0 +1,105 @@
+/* distance-basic: kernels over byte vectors, the second half of kernels.h.
+ *
+ * Byte scores are exact: sums of products of bytes are integers, rounded once at the end. Partial
+ * sums live in 32-bit lanes; 65 536 dimensions times 255^2 still fits a u32, wider vectors go to the
+ * scalar table whose lanes are u64. The primitives:
+ *
+ *   w_t, W_LANES                       partial integer sums; bytes taken per step
+ *   w_bytes_t                          W_LANES bytes as loaded (for cheap reuse of the query)
+ *   w_zero()  w_load(p, i)  w_load_rest(p, i, dim)
+ *   w_dot(acc, q, v)  w_l2(acc, q, v)  w_l1(acc, q, v)
+ *   w_sum(acc)                         u64
+ *
+ * Cosine is not normalised on the way in: score = sum qv / sqrt(sum q^2 * sum v^2), 0 when a length
+ * is 0, so it keeps a second sum per row. */
+#ifndef DISTB_KERNELS_U8_H
+#define DISTB_KERNELS_U8_H
+
+static DISTB_INLINE w_t w_step(w_t acc, w_bytes_t q, w_bytes_t v, const int metric)
+{
+    if (metric == DISTB_L2)
+        return w_l2(acc, q, v);
+    if (metric == DISTB_L1)
+        return w_l1(acc, q, v);
+    return w_dot(acc, q, v);
+}
+
+static DISTB_INLINE float u8_finish(uint64_t s, uint64_t qq, uint64_t vv, const int metric)
+{
+    if (metric == DISTB_COS) {
+        if (qq == 0 || vv == 0)
+            return 0.0f;
+        return (float)((double)s / v_sqrt((double)qq * (double)vv));
+    }
+    return metric == DISTB_DOT ? (float)s : -(float)s;
+}
+
+/* Sum of squares. */
+static DISTB_INLINE uint64_t u8_square(const void *q, uint32_t dim)
+{
+    w_t a = w_zero();
+    uint32_t i = 0;
+    for (; i + W_LANES <= dim; i += W_LANES)
+        a = w_dot(a, w_load(q, i), w_load(q, i));
+    if (i < dim)
+        a = w_dot(a, w_load_rest(q, i, dim), w_load_rest(q, i, dim));
+    return w_sum(a);
+}
+
+static DISTB_INLINE float
+u8_one(const void *q, const void *row, uint32_t dim, uint64_t qq, const int metric)
+{
+    w_t a = w_zero(), vv = w_zero();
+    uint32_t i = 0;
+    for (; i + W_LANES <= dim; i += W_LANES) {
+        w_bytes_t v = w_load(row, i);
+        a = w_step(a, w_load(q, i), v, metric);
+        if (metric == DISTB_COS)
+            vv = w_dot(vv, v, v);
+    }
+    if (i < dim) {
+        w_bytes_t v = w_load_rest(row, i, dim);
+        a = w_step(a, w_load_rest(q, i, dim), v, metric);
+        if (metric == DISTB_COS)
+            vv = w_dot(vv, v, v);
+    }
+    return u8_finish(w_sum(a), qq, metric == DISTB_COS ? w_sum(vv) : 0, metric);
+}
+
+static DISTB_INLINE void u8_group(const void *q,
+                                  const uint8_t *const r[DISTB_GROUP],
+                                  const uint8_t *const next[DISTB_GROUP],
+                                  uint32_t dim,
+                                  uint64_t qq,
+                                  const int metric,
+                                  float *out)
+{
+    w_t a[DISTB_GROUP], vv[DISTB_GROUP];
+    for (uint32_t j = 0; j < DISTB_GROUP; j++)
+        a[j] = vv[j] = w_zero();
+    uint32_t i = 0;
+    for (; i + W_LANES <= dim; i += W_LANES) {
+        w_bytes_t qv = w_load(q, i);
+        if (i % 64 == 0)
+            prefetch_group(next, i, 1);
+        for (uint32_t j = 0; j < DISTB_GROUP; j++) {
+            w_bytes_t v = w_load(r[j], i);
+            a[j] = w_step(a[j], qv, v, metric);
+            if (metric == DISTB_COS)
+                vv[j] = w_dot(vv[j], v, v);
+        }
+    }
+    if (i < dim) {
+        w_bytes_t qv = w_load_rest(q, i, dim);
+        for (uint32_t j = 0; j < DISTB_GROUP; j++) {
+            w_bytes_t v = w_load_rest(r[j], i, dim);
+            a[j] = w_step(a[j], qv, v, metric);
+            if (metric == DISTB_COS)
+                vv[j] = w_dot(vv[j], v, v);
+        }
+    }
+    for (uint32_t j = 0; j < DISTB_GROUP; j++)
+        out[j] = u8_finish(w_sum(a[j]), qq, metric == DISTB_COS ? w_sum(vv[j]) : 0, metric);
+}
+
+#endif

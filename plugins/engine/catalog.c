@@ -1,0 +1,647 @@
+/* Collections by name; see catalog.h. */
+#include "catalog.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "sextant/sx_ban.h"
+
+#define CONFIG_MAX (8u << 20)
+#define CHECKSUM_KEY ",\"checksum\":\""
+
+struct eng_catalog {
+    struct eng *eng;
+    pthread_mutex_t lock;
+    pthread_cond_t idle;
+    struct eng_collection *first, **last;
+    uint32_t n, closing; /* closing: final checkpoints that are not done */
+    struct sx_dir *root, *collections, *tmp, *deleted;
+    struct sx_task tick;
+    _Atomic uint32_t tick_armed;
+};
+
+static int same(struct sx_str a, struct sx_str b)
+{
+    return a.n == b.n && (a.n == 0 || !memcmp(a.p, b.p, a.n));
+}
+
+/* --- references ---------------------------------------------------------------------------------- */
+
+void eng_collection_unref(struct eng_collection *col)
+{
+    if (!col || atomic_fetch_sub_explicit(&col->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    const struct sx_mem *mem = col->eng->mem;
+    if (col->shard)
+        eng_shard_unref(col->shard); /* the shard owns the config */
+    mem->release(mem, (void *)(uintptr_t)col->name.p);
+    mem->release(mem, col);
+}
+
+static struct eng_collection *collection_new(struct eng *e, struct sx_str name)
+{
+    struct eng_collection *col = e->mem->zalloc(e->mem, sizeof(*col));
+    char *copy = e->mem->alloc(e->mem, (uint64_t)name.n + 1);
+    if (!col || !copy) {
+        e->mem->release(e->mem, col);
+        e->mem->release(e->mem, copy);
+        return NULL;
+    }
+    memcpy(copy, name.p, name.n);
+    copy[name.n] = 0;
+    col->eng = e;
+    atomic_init(&col->refs, 1);
+    col->name = (struct sx_str){copy, name.n, 0};
+    col->cause.size = sizeof(col->cause);
+    return col;
+}
+
+struct eng_collection *eng_catalog_find(struct eng_catalog *c, struct sx_str name)
+{
+    struct eng_collection *col;
+    pthread_mutex_lock(&c->lock);
+    for (col = c->first; col && !same(col->name, name); col = col->next)
+        ;
+    if (col && col->busy)
+        col = NULL;
+    if (col)
+        atomic_fetch_add_explicit(&col->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&c->lock);
+    return col;
+}
+
+uint32_t eng_catalog_count(struct eng_catalog *c)
+{
+    pthread_mutex_lock(&c->lock);
+    uint32_t n = c->n;
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+void eng_catalog_each(struct eng_catalog *c, void (*sink)(void *arg, struct eng_collection *col),
+                      void *arg)
+{
+    struct eng *e = c->eng;
+    pthread_mutex_lock(&c->lock);
+    uint32_t n = 0;
+    struct eng_collection **all = e->mem->alloc(e->mem, (c->n + 1) * sizeof(*all));
+    for (struct eng_collection *col = c->first; col && all; col = col->next) {
+        if (col->busy)
+            continue;
+        atomic_fetch_add_explicit(&col->refs, 1, memory_order_relaxed);
+        all[n++] = col;
+    }
+    pthread_mutex_unlock(&c->lock);
+    for (uint32_t i = 0; i < n; i++) {
+        sink(arg, all[i]);
+        eng_collection_unref(all[i]);
+    }
+    e->mem->release(e->mem, all);
+}
+
+static void link_in(struct eng_catalog *c, struct eng_collection *col)
+{
+    col->next = NULL;
+    *c->last = col;
+    c->last = &col->next;
+    c->n++;
+}
+
+static void unlink_from(struct eng_catalog *c, struct eng_collection *col)
+{
+    struct eng_collection **p = &c->first;
+    while (*p != col)
+        p = &(*p)->next;
+    *p = col->next;
+    if (c->last == &col->next)
+        c->last = p;
+    c->n--;
+}
+
+int eng_catalog_reserve(struct eng_catalog *c, struct sx_str name, struct eng_collection **out,
+                        struct sx_err *err)
+{
+    struct eng_collection *col;
+    int rc = 0;
+    pthread_mutex_lock(&c->lock);
+    for (col = c->first; col && !same(col->name, name); col = col->next)
+        ;
+    if (col)
+        rc = sx_err_set(err, SX_EEXIST, "Collection `%.*s` already exists!",
+                        (int)(name.n > 180 ? 180 : name.n), name.p);
+    else if (c->eng->conf->max_collections != SX_KEY_UNSET &&
+             c->n >= c->eng->conf->max_collections)
+        rc = sx_err_set(err, SX_EBADREQ,
+                        "Can't create collection with name %.*s. Max collections limit reached: "
+                        "%" PRIu64,
+                        (int)(name.n > 120 ? 120 : name.n), name.p, c->eng->conf->max_collections);
+    else if (!(col = collection_new(c->eng, name)))
+        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    if (rc == 0) {
+        col->busy = 1;
+        atomic_fetch_add_explicit(&col->refs, 1, memory_order_relaxed);
+        link_in(c, col);
+        *out = col;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return rc;
+}
+
+struct eng_collection *eng_catalog_take(struct eng_catalog *c, struct sx_str name)
+{
+    struct eng_collection *col;
+    pthread_mutex_lock(&c->lock);
+    for (col = c->first; col && (col->busy || !same(col->name, name)); col = col->next)
+        ;
+    if (col)
+        unlink_from(c, col);
+    pthread_mutex_unlock(&c->lock);
+    return col;
+}
+
+/* --- config.json --------------------------------------------------------------------------------- */
+
+static void put_time(struct sx_docb *b, uint64_t ns)
+{
+    sx_docb_ckey(b, "created_at_ns");
+    sx_docb_u64(b, ns);
+}
+
+static int config_write(struct eng *e, struct sx_dir *dir, const struct eng_collection *col,
+                        struct sx_doc config, struct sx_err *err)
+{
+    struct sx_docb b;
+    struct sx_buf text;
+    struct sx_file *f = NULL;
+    struct sx_id id = {0, 0, SX_ID_UUID, 0};
+    char uuid[37];
+    for (int i = 0; i < 8; i++) {
+        id.hi = id.hi << 8 | col->id.uuid[i];
+        id.lo = id.lo << 8 | col->id.uuid[i + 8];
+    }
+    sx_uuid_format(id, uuid);
+
+    sx_docb_init(&b, e->mem, 0);
+    sx_buf_init(&text, e->mem);
+    sx_docb_obj(&b);
+    for (uint32_t i = 0; i < sx_doc_count(config); i++) {
+        struct sx_str key;
+        struct sx_doc v = sx_doc_member(config, i, &key);
+        sx_docb_key(&b, key.p, key.n);
+        sx_docb_doc(&b, v);
+    }
+    sx_docb_ckey(&b, "uuid");
+    sx_docb_cstr(&b, uuid);
+    sx_docb_ckey(&b, "name");
+    sx_docb_str(&b, col->name.p, col->name.n);
+    put_time(&b, col->created_ns);
+    sx_docb_close(&b);
+    struct sx_doc d = sx_docb_end(&b);
+    if (d.p)
+        sx_jsonw_doc(&text, d);
+    int rc = 0;
+    if (!d.p || text.failed || text.n < 2) {
+        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    } else {
+        text.n--; /* the closing brace comes after the checksum */
+        sx_buf_printf(&text, CHECKSUM_KEY "%08x\"}", sx_crc32c(0, text.p, text.n));
+        rc = e->io->open(dir, "config.json", SX_IO_CREATE | SX_IO_WRITE, &f, err);
+    }
+    if (rc == 0) {
+        rc = e->io->pwrite(f, text.p, text.n, 0, err);
+        if (rc == 0)
+            rc = e->io->datasync(f, err);
+        e->io->close(f);
+    }
+    sx_buf_fini(&text);
+    sx_docb_fini(&b);
+    return rc;
+}
+
+/* Canonical configuration without what only the file holds. */
+static int config_split(struct eng *e, struct sx_doc d, struct eng_collection *col,
+                        struct sx_doc *config, struct sx_err *err)
+{
+    struct sx_docb b;
+    struct sx_str s = sx_doc_str(sx_doc_get(d, "uuid"));
+    struct sx_id id;
+    if (!s.p || sx_uuid_parse(s.p, s.n, &id) != 0)
+        return sx_err_set(err, SX_ECORRUPT, "config.json: no uuid");
+    for (int i = 0; i < 8; i++) {
+        col->id.uuid[i] = (uint8_t)(id.hi >> (56 - 8 * i));
+        col->id.uuid[i + 8] = (uint8_t)(id.lo >> (56 - 8 * i));
+    }
+    struct sx_doc_num t = sx_doc_num(sx_doc_get(d, "created_at_ns"));
+    col->created_ns = t.type == SX_DOC_I64 && t.v.i > 0 ? t.v.u : 0;
+    sx_docb_init(&b, e->mem, 0);
+    sx_docb_obj(&b);
+    for (uint32_t i = 0; i < sx_doc_count(d); i++) {
+        struct sx_str key;
+        struct sx_doc v = sx_doc_member(d, i, &key);
+        if ((key.n == 4 && (!memcmp(key.p, "uuid", 4) || !memcmp(key.p, "name", 4))) ||
+            (key.n == 8 && !memcmp(key.p, "checksum", 8)) ||
+            (key.n == 13 && !memcmp(key.p, "created_at_ns", 13)))
+            continue;
+        sx_docb_key(&b, key.p, key.n);
+        sx_docb_doc(&b, v);
+    }
+    sx_docb_close(&b);
+    struct sx_doc r = sx_docb_end(&b);
+    uint8_t *copy = r.p ? e->mem->alloc(e->mem, r.n) : NULL;
+    if (copy) {
+        memcpy(copy, r.p, r.n);
+        *config = (struct sx_doc){copy, r.n, 0};
+    }
+    sx_docb_fini(&b);
+    return copy ? 0 : sx_err_set(err, SX_ENOMEM, "out of memory");
+}
+
+/* Reads and checks config.json of the folder; name (owned by arena) may differ from the folder's. */
+static int config_read(struct eng *e, struct sx_dir *dir, struct sx_arena *arena, struct sx_doc *out,
+                       struct sx_err *err)
+{
+    struct sx_file *f = NULL;
+    int rc = e->io->open(dir, "config.json", SX_IO_READ, &f, err);
+    if (rc != 0)
+        return rc;
+    int64_t n = e->io->length(f, err);
+    char *text = n >= 0 && n <= (int64_t)CONFIG_MAX ? sx_arena_alloc(arena, (uint64_t)n + 1) : NULL;
+    if (n > (int64_t)CONFIG_MAX)
+        rc = sx_err_set(err, SX_ECORRUPT, "config.json: too long");
+    else if (n < 0 || !text)
+        rc = n < 0 ? (int)n : sx_err_set(err, SX_ENOMEM, "out of memory");
+    else if (e->io->pread(f, text, (uint64_t)n, 0, err) != n)
+        rc = sx_err_set(err, SX_EIO, "config.json: cannot be read");
+    e->io->close(f);
+    if (rc != 0)
+        return rc;
+
+    const uint64_t tail = sizeof(CHECKSUM_KEY) - 1 + 8 + 2;
+    char want[32];
+    if ((uint64_t)n < tail)
+        return sx_err_set(err, SX_ECORRUPT, "config.json: cut at offset %lld", (long long)n);
+    uint64_t body = (uint64_t)n - tail;
+    snprintf(want, sizeof(want), CHECKSUM_KEY "%08x\"}", sx_crc32c(0, text, body));
+    if (memcmp(text + body, want, tail) != 0)
+        return sx_err_set(err, SX_ECORRUPT, "config.json: checksum mismatch at offset 0");
+    struct sx_json j;
+    struct sx_docb b;
+    sx_json_init(&j, text, (uint64_t)n, arena);
+    sx_docb_init(&b, e->mem, 0);
+    rc = sx_json_doc(&j, &b) == 0 && sx_json_end(&j) == 0
+             ? 0
+             : sx_err_set(err, SX_ECORRUPT, "config.json: malformed");
+    if (rc == 0) {
+        *out = sx_docb_end_arena(&b, arena);
+        if (!out->p)
+            rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    }
+    sx_docb_fini(&b);
+    return rc;
+}
+
+/* --- making and dropping ------------------------------------------------------------------------- */
+
+static void uuid_text(const struct sx_store_id *id, char out[33])
+{
+    for (int i = 0; i < 16; i++)
+        snprintf(out + 2 * i, 3, "%02x", id->uuid[i]);
+}
+
+static void folder_of(struct eng_collection *col)
+{
+    char hex[33];
+    if (col->name.n < sizeof(col->folder) && col->name.n > 0 && col->name.p[0] != '.' &&
+        col->name.p[0] != '%') {
+        memcpy(col->folder, col->name.p, col->name.n + 1);
+    } else {
+        uuid_text(&col->id, hex);
+        snprintf(col->folder, sizeof(col->folder), "%%%s", hex);
+    }
+}
+
+static int has_config(struct eng *e, struct sx_dir *parent, const char *folder)
+{
+    struct sx_dir *d = NULL;
+    struct sx_file *f = NULL;
+    int found = 0;
+    if (e->io->dir_open(parent, folder, SX_IO_READ, &d, NULL) != 0)
+        return 0;
+    if (e->io->open(d, "config.json", SX_IO_READ, &f, NULL) == 0) {
+        found = 1;
+        e->io->close(f);
+    }
+    e->io->dir_close(d);
+    return found;
+}
+
+static int make_files(struct eng_catalog *c, struct eng_collection *col, const struct eng_config *cf,
+                      struct sx_err *err)
+{
+    struct eng *e = c->eng;
+    struct sx_dir *dir = NULL, *shard = NULL;
+    char hex[33];
+    uuid_text(&col->id, hex);
+    if (has_config(e, c->collections, col->folder))
+        return sx_err_set(err, SX_EINPUT, "Collection data already exists at %s/collections/%s",
+                          e->conf->storage_path, col->folder);
+    (void)e->io->remove_tree(c->collections, col->folder, NULL);
+    int rc = e->io->dir_open(c->tmp, hex, SX_IO_CREATE, &dir, err);
+    if (rc == 0)
+        rc = e->io->dir_open(dir, "0", SX_IO_CREATE, &shard, err);
+    if (rc == 0)
+        rc = eng_shard_format(e, cf, &col->id, shard, err);
+    if (rc == 0)
+        rc = config_write(e, dir, col, cf->doc, err);
+    if (rc == 0)
+        rc = e->io->dir_sync(shard, err);
+    if (rc == 0)
+        rc = e->io->dir_sync(dir, err);
+    if (shard)
+        e->io->dir_close(shard);
+    if (dir)
+        e->io->dir_close(dir);
+    if (rc == 0)
+        rc = e->io->rename(c->tmp, hex, c->collections, col->folder, err);
+    if (rc == 0)
+        rc = e->io->dir_sync(c->collections, err);
+    if (rc != 0)
+        (void)e->io->remove_tree(c->tmp, hex, NULL);
+    return rc;
+}
+
+static int attach_shard(struct eng_catalog *c, struct eng_collection *col, struct eng_config *cf,
+                        struct sx_err *err)
+{
+    struct eng *e = c->eng;
+    struct sx_dir *dir = NULL, *shard = NULL;
+    int rc = e->io->dir_open(c->collections, col->folder, SX_IO_READ, &dir, err);
+    if (rc == 0)
+        rc = e->io->dir_open(dir, "0", SX_IO_READ, &shard, err);
+    if (dir)
+        e->io->dir_close(dir);
+    if (rc == 0) {
+        rc = eng_shard_create(e, cf, &col->id, shard, &col->shard, err);
+        if (rc != 0)
+            e->io->dir_close(shard);
+    }
+    if (rc == 0)
+        col->config = cf;
+    return rc;
+}
+
+int eng_catalog_make(struct eng_catalog *c, struct eng_collection *col, struct sx_doc config,
+                     struct sx_err *err)
+{
+    struct eng *e = c->eng;
+    struct eng_config *cf = NULL;
+    int rc = eng_config_parse(e, config, &cf, err);
+    if (rc != 0) {
+        e->mem->release(e->mem, (void *)(uintptr_t)config.p);
+    } else {
+        e->crypto->random(col->id.uuid, sizeof(col->id.uuid));
+        col->id.uuid[6] = (uint8_t)((col->id.uuid[6] & 0x0f) | 0x40);
+        col->id.uuid[8] = (uint8_t)((col->id.uuid[8] & 0x3f) | 0x80);
+        col->created_ns = e->time->wall_ns();
+        folder_of(col);
+        rc = make_files(c, col, cf, err);
+        if (rc == 0)
+            rc = attach_shard(c, col, cf, err);
+        if (rc != 0)
+            eng_config_destroy(e, cf);
+    }
+    pthread_mutex_lock(&c->lock);
+    col->busy = 0;
+    if (rc != 0)
+        unlink_from(c, col);
+    pthread_mutex_unlock(&c->lock);
+    if (rc != 0)
+        eng_collection_unref(col); /* the map's */
+    return rc;
+}
+
+int eng_catalog_drop(struct eng_catalog *c, struct eng_collection *col, struct sx_err *err)
+{
+    struct eng *e = c->eng;
+    char hex[33];
+    uuid_text(&col->id, hex);
+    int rc = e->io->rename(c->collections, col->folder, c->deleted, hex, err);
+    if (rc == 0)
+        rc = e->io->dir_sync(c->collections, err);
+    if (rc == 0)
+        rc = e->io->dir_sync(c->deleted, err);
+    if (rc != 0) { /* still there: put it back rather than lie */
+        pthread_mutex_lock(&c->lock);
+        link_in(c, col);
+        pthread_mutex_unlock(&c->lock);
+        return rc;
+    }
+    eng_collection_unref(col);
+    return 0;
+}
+
+void eng_catalog_sweep(struct eng_catalog *c, const struct sx_store_id *id)
+{
+    char hex[33];
+    struct sx_err err = SX_ERR_INIT;
+    uuid_text(id, hex);
+    if (c->eng->io->remove_tree(c->deleted, hex, &err) != 0)
+        sx_log(c->eng->host, SX_LOG_WARN, "catalog", "removing a dropped collection: %s", err.msg);
+}
+
+/* --- start and stop ------------------------------------------------------------------------------ */
+
+struct scan {
+    struct eng_catalog *c;
+    struct sx_err *err;
+    int rc;
+};
+
+/* One folder below collections/. A damaged one becomes an entry that answers its cause. */
+static int load_one(void *arg, const char *folder, uint32_t is_dir)
+{
+    struct scan *sc = arg;
+    struct eng_catalog *c = sc->c;
+    struct eng *e = c->eng;
+    struct sx_dir *dir = NULL;
+    struct sx_arena arena;
+    struct sx_err err = SX_ERR_INIT;
+    struct sx_doc d = {NULL, 0, 0}, config = {NULL, 0, 0};
+    struct eng_config *cf = NULL;
+
+    if (!is_dir || strlen(folder) >= sizeof(((struct eng_collection *)0)->folder))
+        return 0;
+    sx_arena_init(&arena, e->mem, 0);
+    int rc = e->io->dir_open(c->collections, folder, SX_IO_READ, &dir, &err);
+    if (rc == 0)
+        rc = config_read(e, dir, &arena, &d, &err);
+    if (dir)
+        e->io->dir_close(dir);
+    if (rc == SX_ENOTFOUND) {
+        sx_log(e->host, SX_LOG_WARN, "catalog",
+               "Collection config is not found in the collection directory: %s/collections/%s, "
+               "skipping",
+               e->conf->storage_path, folder);
+        sx_arena_fini(&arena);
+        return 0;
+    }
+    struct sx_str name = sx_doc_str(sx_doc_get(d, "name"));
+    if (!name.p)
+        name = (struct sx_str){folder, (uint32_t)strlen(folder), 0};
+    sx_log(e->host, SX_LOG_INFO, "catalog", "Loading collection: %.*s", (int)name.n, name.p);
+    struct eng_collection *col = collection_new(e, name);
+    if (!col) {
+        sx_arena_fini(&arena);
+        sc->rc = sx_err_set(sc->err, SX_ENOMEM, "out of memory");
+        return 1;
+    }
+    snprintf(col->folder, sizeof(col->folder), "%s", folder);
+    if (rc == 0)
+        rc = config_split(e, d, col, &config, &err);
+    sx_arena_fini(&arena);
+    if (rc == 0) {
+        rc = eng_config_parse(e, config, &cf, &err);
+        if (rc != 0)
+            e->mem->release(e->mem, (void *)(uintptr_t)config.p);
+    }
+    if (rc == 0) {
+        rc = attach_shard(c, col, cf, &err);
+        if (rc != 0)
+            eng_config_destroy(e, cf);
+    }
+    if (rc != 0) {
+        sx_err_wrap(&err, "Collection %.*s is damaged: ", (int)(name.n > 60 ? 60 : name.n), col->name.p);
+        sx_log(e->host, SX_LOG_ERROR, "catalog", "%s", err.msg);
+        col->cause = err;
+        if (!col->cause.code)
+            col->cause.code = SX_ECORRUPT;
+    }
+    link_in(c, col);
+    return 0;
+}
+
+static int open_dirs(struct eng_catalog *c, struct sx_err *err)
+{
+    struct eng *e = c->eng;
+    int rc = e->io->dir_open(NULL, e->conf->storage_path, SX_IO_CREATE, &c->root, err);
+    if (rc == 0) {
+        (void)e->io->remove_tree(c->root, "tmp", NULL);
+        (void)e->io->remove_tree(c->root, ".deleted", NULL);
+        rc = e->io->dir_open(c->root, "collections", SX_IO_CREATE, &c->collections, err);
+    }
+    if (rc == 0)
+        rc = e->io->dir_open(c->root, "tmp", SX_IO_CREATE, &c->tmp, err);
+    if (rc == 0)
+        rc = e->io->dir_open(c->root, ".deleted", SX_IO_CREATE, &c->deleted, err);
+    if (rc == 0)
+        rc = e->io->dir_sync(c->root, err);
+    return rc;
+}
+
+int eng_catalog_open(struct eng *e, struct eng_catalog **out, struct sx_err *err)
+{
+    struct eng_catalog *c = e->mem->zalloc(e->mem, sizeof(*c));
+    if (!c)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    c->eng = e;
+    c->last = &c->first;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->idle, NULL);
+    struct scan sc = {c, err, 0};
+    int rc = open_dirs(c, err);
+    if (rc == 0)
+        rc = e->io->dir_list(c->collections, load_one, &sc, err);
+    if (rc == 0)
+        rc = sc.rc;
+    *out = c;
+    return rc == 0 ? 0 : sx_err_wrap(err, "storage: ");
+}
+
+static void closed_one(struct eng_shard *s, void *arg)
+{
+    struct eng_catalog *c = arg;
+    pthread_mutex_lock(&c->lock);
+    c->closing--;
+    pthread_cond_signal(&c->idle);
+    pthread_mutex_unlock(&c->lock);
+    (void)s;
+}
+
+static void close_one(void *arg, struct eng_collection *col)
+{
+    struct eng_catalog *c = arg;
+    if (!col->shard ||
+        atomic_load_explicit(&col->shard->state, memory_order_acquire) != ENG_OPEN)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->closing++;
+    pthread_mutex_unlock(&c->lock);
+    eng_checkpoint_final(col->shard, closed_one, c);
+}
+
+void eng_catalog_drain(struct eng_catalog *c, uint64_t deadline_ns)
+{
+    struct eng *e = c->eng;
+    eng_catalog_each(c, close_one, c);
+    pthread_mutex_lock(&c->lock);
+    while (c->closing) {
+        uint64_t now = e->time->mono_ns();
+        if (now >= deadline_ns)
+            break; /* the log holds what a checkpoint would have saved */
+        struct timespec ts;
+        uint64_t until = e->time->wall_ns() + (deadline_ns - now);
+        ts.tv_sec = (time_t)(until / 1000000000u);
+        ts.tv_nsec = (long)(until % 1000000000u);
+        pthread_cond_timedwait(&c->idle, &c->lock, &ts);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void tick_one(void *arg, struct eng_collection *col)
+{
+    (void)arg;
+    if (col->shard && atomic_load_explicit(&col->shard->state, memory_order_acquire) == ENG_OPEN)
+        eng_checkpoint_tick(col->shard);
+}
+
+static void tick_run(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_catalog *c = task->arg;
+    (void)w;
+    /* pairs with the exchange in eng_catalog_tick_soon(): what is written from here on arms again */
+    atomic_store_explicit(&c->tick_armed, 0, memory_order_release);
+    eng_catalog_each(c, tick_one, NULL);
+}
+
+void eng_catalog_tick_soon(struct eng_catalog *c)
+{
+    if (atomic_load_explicit(&c->tick_armed, memory_order_relaxed) ||
+        atomic_exchange_explicit(&c->tick_armed, 1, memory_order_acq_rel))
+        return;
+    c->tick.fn = tick_run;
+    c->tick.arg = c;
+    c->eng->exec->delay(&c->tick, (uint32_t)c->eng->conf->checkpoint_idle_ms);
+}
+
+void eng_catalog_close(struct eng_catalog *c)
+{
+    struct eng *e = c->eng;
+    struct eng_collection *col, *next;
+    for (col = c->first; col; col = next) {
+        next = col->next;
+        eng_collection_unref(col);
+    }
+    if (c->deleted)
+        e->io->dir_close(c->deleted);
+    if (c->tmp)
+        e->io->dir_close(c->tmp);
+    if (c->collections)
+        e->io->dir_close(c->collections);
+    if (c->root)
+        e->io->dir_close(c->root);
+    pthread_cond_destroy(&c->idle);
+    pthread_mutex_destroy(&c->lock);
+    e->mem->release(e->mem, c);
+}

@@ -1,0 +1,270 @@
+/* Checkpoints: making what is applied durable, so that the log can be forgotten.
+ *
+ * On the strand the flush of every store is started; each takes its mark at that moment, so all
+ * marks belong to the same operation. When the last store is durable, one task on the blocking pool
+ * syncs the log (the manifest may never be ahead of it: numbers would be given twice) and writes the
+ * manifest; back on the strand the log is trimmed. Writes go on all the while.
+ *
+ * One starts when so much log would be replayed that a start would take long (checkpoint_log_mb) or
+ * some time after the first change since the last one, so that an idle shard needs no replay. */
+#include "catalog.h"
+
+#include <string.h>
+
+#include "sextant/sx_ban.h"
+
+struct checkpoint {
+    struct eng_shard *shard;
+    struct eng_manifest m;
+    _Atomic uint32_t pending;
+    pthread_mutex_t lock;
+    struct sx_err err;
+    struct sx_task task;
+    struct part {
+        struct checkpoint *cp;
+        struct sx_store_mark *mark; /* where this store's mark goes */
+    } part[2 * ENG_MAX_COLUMNS + 1];
+};
+
+static void finished(struct sx_task *task, struct sx_worker *w)
+{
+    struct checkpoint *cp = task->arg;
+    struct eng_shard *s = cp->shard;
+    struct eng *e = s->eng;
+    (void)w;
+    s->checkpointing = 0;
+    if (cp->err.code == 0) {
+        struct sx_err err = SX_ERR_INIT;
+        s->checkpoint = cp->m.operation;
+        s->generation = cp->m.generation;
+        if (eng_wal_trim(s->wal, s->checkpoint, &err) != 0)
+            sx_log(e->host, SX_LOG_WARN, "checkpoint", "trimming the log failed: %s", err.msg);
+    } else {
+        sx_log(e->host, SX_LOG_ERROR, "checkpoint", "checkpoint failed: %s", cp->err.msg);
+        /* After a failed fsync pages may be clean and lost; ENOSPC is harmless: the log holds
+         * everything and the next checkpoint tries again. */
+        if (cp->err.code != SX_ENOSPACE)
+            eng_shard_stop_writes(s, &cp->err);
+    }
+    void (*done)(struct eng_shard *, void *) = s->checkpoint_done;
+    s->checkpoint_done = NULL;
+    if (done)
+        done(s, s->checkpoint_arg);
+    eng_manifest_fini(e, &cp->m);
+    pthread_mutex_destroy(&cp->lock);
+    e->mem->release(e->mem, cp);
+    eng_shard_unref(s);
+}
+
+static void write_manifest(struct sx_task *task, struct sx_worker *w)
+{
+    struct checkpoint *cp = task->arg;
+    struct eng_shard *s = cp->shard;
+    (void)w;
+    if (cp->err.code == 0)
+        (void)eng_wal_sync(s->wal, &cp->err);
+    if (cp->err.code == 0)
+        (void)eng_manifest_write(s->eng, s->dir, &s->id, &cp->m, &cp->err);
+    cp->task.fn = finished;
+    s->eng->exec->strand_post(s->strand, &cp->task);
+}
+
+static void part_ended(struct checkpoint *cp, int rc, const struct sx_err *err)
+{
+    if (rc != 0) {
+        pthread_mutex_lock(&cp->lock);
+        if (cp->err.code == 0) {
+            if (err)
+                cp->err = *err;
+            cp->err.code = rc;
+        }
+        pthread_mutex_unlock(&cp->lock);
+    }
+    /* pairs with itself: the last part sees all marks */
+    if (atomic_fetch_sub_explicit(&cp->pending, 1, memory_order_acq_rel) == 1) {
+        cp->task.fn = write_manifest;
+        cp->shard->eng->exec->blocking(&cp->task);
+    }
+}
+
+static void rows_done(void *arg, int rc, const struct sx_store_mark *mark, const struct sx_err *err)
+{
+    struct part *part = arg;
+    if (rc == 0)
+        *part->mark = *mark;
+    part_ended(part->cp, rc, err);
+}
+
+static void payload_done(void *arg, int rc, const struct sx_blobs_mark *mark,
+                         const struct sx_err *err)
+{
+    struct checkpoint *cp = arg;
+    if (rc == 0) {
+        cp->m.payload_segment = mark->segment;
+        cp->m.payload_bytes = mark->bytes;
+        cp->m.payload_tail = mark->tail_crc;
+    }
+    part_ended(cp, rc, err);
+}
+
+/* Bits of all rows that are dead after the last applied operation. */
+static int collect_dead(struct eng_shard *s, struct eng_manifest *m)
+{
+    struct eng *e = s->eng;
+    struct eng_table *t = &s->table;
+    m->n_dead = t->n_rows - t->n_live;
+    if (m->n_dead == 0)
+        return 0;
+    m->dead = e->mem->zalloc(e->mem, ((uint64_t)t->n_rows + 63) / 64 * 8);
+    if (!m->dead)
+        return SX_ENOMEM;
+    for (uint32_t i = 0; i < t->n_rows; i++) {
+        if (eng_table_is_dead(t, i))
+            m->dead[i >> 6] |= 1ull << (i & 63);
+    }
+    return 0;
+}
+
+static void flush_part(struct checkpoint *cp, uint32_t *n, const struct sx_provider *p, void *h,
+                       struct sx_store_mark *mark)
+{
+    cp->part[*n].cp = cp;
+    cp->part[*n].mark = mark;
+    ((const struct sx_rows_ops *)p->ops)->flush(p->self, h, rows_done, &cp->part[(*n)++]);
+}
+
+void eng_checkpoint_start(struct eng_shard *s)
+{
+    struct eng *e = s->eng;
+    struct eng_table *t = &s->table;
+    if (s->checkpointing || t->commit == s->checkpoint ||
+        atomic_load_explicit(&s->write_failed, memory_order_acquire) != 0) {
+        void (*done)(struct eng_shard *, void *) = s->checkpointing ? NULL : s->checkpoint_done;
+        if (done) {
+            s->checkpoint_done = NULL;
+            done(s, s->checkpoint_arg);
+        }
+        return;
+    }
+    struct checkpoint *cp = e->mem->zalloc(e->mem, sizeof(*cp));
+    if (!cp || collect_dead(s, &cp->m) != 0) { /* the log keeps everything: try again later */
+        void (*done)(struct eng_shard *, void *) = s->checkpoint_done;
+        e->mem->release(e->mem, cp);
+        s->checkpoint_done = NULL;
+        if (done)
+            done(s, s->checkpoint_arg);
+        return;
+    }
+    cp->shard = s;
+    cp->err.size = sizeof(cp->err);
+    cp->task.arg = cp;
+    pthread_mutex_init(&cp->lock, NULL);
+    cp->m.generation = s->generation + 1;
+    cp->m.operation = t->commit;
+    cp->m.n_columns = t->n_columns;
+    s->checkpointing = 1;
+    eng_shard_ref(s);
+
+    uint32_t n = 0;
+    atomic_store_explicit(&cp->pending, 2 * t->n_columns + 2, memory_order_relaxed);
+    for (uint32_t c = 0; c < t->n_columns; c++) {
+        cp->m.columns[c].id = t->columns[c].conf->id;
+        flush_part(cp, &n, t->columns[c].rows_p, t->columns[c].vec, &cp->m.columns[c].vec);
+        flush_part(cp, &n, t->rows_p, t->columns[c].loc, &cp->m.columns[c].loc);
+    }
+    flush_part(cp, &n, t->rows_p, t->rows, &cp->m.rows);
+    ((const struct sx_blobs_ops *)t->blobs_p->ops)
+        ->flush(t->blobs_p->self, t->payload, payload_done, cp);
+}
+
+void eng_checkpoint_consider(struct eng_shard *s)
+{
+    struct eng *e = s->eng;
+    if (s->table.commit == s->checkpoint)
+        return;
+    if (eng_wal_bytes(s->wal) >= e->conf->checkpoint_log_mb << 20)
+        eng_checkpoint_start(s);
+    eng_catalog_tick_soon(e->catalog);
+}
+
+static void start_on_strand(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_shard *s = task->arg;
+    (void)w;
+    atomic_store_explicit(&s->tick_posted, 0, memory_order_relaxed);
+    eng_checkpoint_start(s);
+    eng_shard_unref(s);
+}
+
+void eng_checkpoint_tick(struct eng_shard *s)
+{
+    if (atomic_exchange_explicit(&s->tick_posted, 1, memory_order_relaxed))
+        return;
+    s->tick_task.fn = start_on_strand;
+    s->tick_task.arg = s;
+    eng_shard_ref(s);
+    s->eng->exec->strand_post(s->strand, &s->tick_task);
+}
+
+static void consider_on_strand(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_shard *s = task->arg;
+    (void)w;
+    eng_checkpoint_consider(s);
+    eng_shard_unref(s);
+}
+
+void eng_checkpoint_soon(struct eng_shard *s)
+{
+    s->checkpoint_task.fn = consider_on_strand;
+    s->checkpoint_task.arg = s;
+    eng_shard_ref(s);
+    s->eng->exec->strand_post(s->strand, &s->checkpoint_task);
+}
+
+struct final {
+    struct sx_task task;
+    struct eng_shard *shard;
+    void (*done)(struct eng_shard *, void *);
+    void *arg;
+};
+
+static void final_on_strand(struct sx_task *task, struct sx_worker *w);
+
+/* A running checkpoint ended; ours may start now. */
+static void final_again(struct eng_shard *s, void *arg)
+{
+    struct final *f = arg;
+    s->eng->exec->strand_post(s->strand, &f->task);
+}
+
+static void final_ended(struct eng_shard *s, void *arg)
+{
+    struct final *f = arg;
+    void (*done)(struct eng_shard *, void *) = f->done;
+    void *done_arg = f->arg;
+    s->eng->mem->release(s->eng->mem, f);
+    done(s, done_arg);
+}
+
+static void final_on_strand(struct sx_task *task, struct sx_worker *w)
+{
+    struct final *f = task->arg;
+    struct eng_shard *s = f->shard;
+    (void)w;
+    s->checkpoint_arg = f;
+    s->checkpoint_done = s->checkpointing ? final_again : final_ended;
+    if (!s->checkpointing)
+        eng_checkpoint_start(s);
+}
+
+void eng_checkpoint_final(struct eng_shard *s, void (*done)(struct eng_shard *, void *), void *arg)
+{
+    struct final *f = s->eng->mem->zalloc(s->eng->mem, sizeof(*f));
+    if (!f) { /* the log holds everything anyway */
+        done(s, arg);
+        return;
+    }
+    *f = (struct final){{final_on_strand, NULL, f}, s, done, arg};
+    s->eng->exec->strand_post(s->strand, &f->task);
+}

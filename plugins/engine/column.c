@@ -1,0 +1,159 @@
+/* One vector column: store, distance and index of a named vector; see table.h for the struct.
+ *
+ * The stored form of a vector is the column's datatype; conversion happens once, when the log record
+ * is built, so that log, store and replay hold the same bytes. */
+#include "shard.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "sextant/sx_ban.h"
+
+static const struct sx_rows_ops *rops(const struct sx_provider *p)
+{
+    return p->ops;
+}
+
+void eng_column_prepare(const struct eng_column *c, const float *in, float *out)
+{
+    const struct sx_distance_ops *d = c->conf->distance->ops;
+    /* uint8 columns are not normalised: their cosine divides by both norms instead. */
+    if (SX_HAS(d, preprocess) && c->conf->dtype != SX_DT_U8)
+        d->preprocess(c->conf->distance->self, c->conf->dim, in, out);
+    else if (in != out)
+        memcpy(out, in, (uint64_t)c->conf->dim * sizeof(float));
+}
+
+void eng_column_encode(const struct eng_column *c, const float *v, void *out)
+{
+    uint32_t dim = c->conf->dim;
+    if (c->conf->dtype == SX_DT_F16) {
+        uint16_t *h = out;
+        for (uint32_t i = 0; i < dim; i++)
+            h[i] = sx_f16_from_f32(v[i]);
+    } else if (c->conf->dtype == SX_DT_U8) {
+        uint8_t *b = out;
+        for (uint32_t i = 0; i < dim; i++) /* truncated toward zero, saturated, NaN = 0 */
+            b[i] = v[i] >= 255.0f ? 255 : v[i] > 0.0f ? (uint8_t)v[i] : 0;
+    } else {
+        memcpy(out, v, (uint64_t)dim * sizeof(float));
+    }
+}
+
+void eng_column_decode(const struct eng_column *c, const void *row, float *out)
+{
+    uint32_t dim = c->conf->dim;
+    if (c->conf->dtype == SX_DT_F16) {
+        const uint16_t *h = row;
+        for (uint32_t i = 0; i < dim; i++)
+            out[i] = sx_f16_to_f32(h[i]);
+    } else if (c->conf->dtype == SX_DT_U8) {
+        const uint8_t *b = row;
+        for (uint32_t i = 0; i < dim; i++)
+            out[i] = b[i];
+    } else {
+        memcpy(out, row, (uint64_t)dim * sizeof(float));
+    }
+}
+
+static uint32_t source_count(void *ctx)
+{
+    const struct eng_column *c = ctx;
+    return __atomic_load_n(&c->n_nodes, __ATOMIC_ACQUIRE);
+}
+
+static void source_rows(void *ctx, struct sx_rows *out)
+{
+    const struct eng_column *c = ctx;
+    rops(c->rows_p)->rows(c->rows_p->self, c->vec, out);
+}
+
+static void source_score(const struct sx_scorer *s, const uint32_t *ids, uint32_t n, float *out)
+{
+    s->kernel->score_ids(s->q, s->rows, ids, n, s->dim, out);
+}
+
+/* The query is the node's own row: stored rows are prepared already. */
+static void source_scorer(void *ctx, uint32_t node, void *scratch, struct sx_scorer *out)
+{
+    struct eng_column *c = ctx;
+    struct sx_rows *rows = scratch;
+    source_rows(ctx, rows);
+    float *q = (float *)(void *)((char *)scratch + 64);
+    eng_column_decode(c, sx_rows_at(rows, node), q);
+    *out = (struct sx_scorer){.size = sizeof(*out),
+                              .flags = SX_SCORER_PLAIN,
+                              .score = source_score,
+                              .kernel = &c->kernel,
+                              .q = q,
+                              .rows = rows,
+                              .dim = c->conf->dim};
+}
+
+int eng_column_open(struct eng_shard *s, uint32_t i, const struct sx_store_mark *vec,
+                    const struct sx_store_mark *loc, struct sx_err *err)
+{
+    struct eng *e = s->eng;
+    struct eng_column *c = &s->table.columns[i];
+    char name[32];
+    c->conf = &s->config->columns[i];
+    uint32_t dim = c->conf->dim;
+    c->row_bytes = dim * (c->conf->dtype == SX_DT_F16 ? 2u : c->conf->dtype == SX_DT_U8 ? 1u : 4u);
+    c->rows_p = e->reg->find(SX_KIND_ROWS, c->conf->rows_kind);
+    c->index_p = e->reg->find(SX_KIND_INDEX, "flat");
+    if (!c->rows_p)
+        return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides storage %s",
+                          c->conf->rows_kind);
+    if (!c->index_p)
+        return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides index flat");
+
+    struct sx_rows_conf rc = {.size = sizeof(rc),
+                              .row_size = c->row_bytes,
+                              .align = c->conf->dtype == SX_DT_F32 ? 4 : 1,
+                              .id = s->id,
+                              .known = *vec};
+    snprintf(name, sizeof(name), "vec%u", c->conf->id);
+    int res = rops(c->rows_p)->open(c->rows_p->self, e->io, s->dir, name, &rc, &c->vec, err);
+    if (res != 0)
+        return res;
+    rc.row_size = 4;
+    rc.align = 4;
+    rc.known = *loc;
+    snprintf(name, sizeof(name), "loc%u", c->conf->id);
+    const struct sx_provider *rp = s->table.rows_p;
+    res = rops(rp)->open(rp->self, e->io, s->dir, name, &rc, &c->loc, err);
+    if (res != 0)
+        return res;
+    c->n_nodes = (uint32_t)vec->count;
+    c->in_step = 1; /* of an empty table; eng_table_rebuild() looks again */
+
+    const struct sx_distance_ops *d = c->conf->distance->ops;
+    c->kernel.size = sizeof(c->kernel);
+    res = d->resolve(c->conf->distance->self, SX_DT_F32, c->conf->dtype, dim, e->cpu->bits,
+                     &c->kernel);
+    if (res != 0)
+        return sx_err_set(err, SX_EUNSUPPORTED, "distance %s does not serve this datatype",
+                          c->conf->distance->name);
+    c->source = (struct sx_index_source){.size = sizeof(c->source),
+                                         .dim = dim,
+                                         .dtype = c->conf->dtype,
+                                         .ctx = c,
+                                         .count = source_count,
+                                         .rows = source_rows,
+                                         .scorer_for_node = source_scorer,
+                                         .scorer_size = 64 + dim * 4u};
+    const struct sx_index_ops *ix = c->index_p->ops;
+    return ix->create(c->index_p->self, &c->source, (struct sx_doc){NULL, 0, 0}, &c->index, err);
+}
+
+void eng_column_close(struct eng_shard *s, uint32_t i)
+{
+    struct eng_column *c = &s->table.columns[i];
+    if (c->index)
+        ((const struct sx_index_ops *)c->index_p->ops)->destroy(c->index_p->self, c->index);
+    if (c->loc)
+        rops(s->table.rows_p)->close(s->table.rows_p->self, c->loc);
+    if (c->vec)
+        rops(c->rows_p)->close(c->rows_p->self, c->vec);
+    c->index = c->loc = c->vec = NULL;
+}

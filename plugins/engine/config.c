@@ -1,0 +1,389 @@
+/* Collection configuration, see config.h. Runs at create and at open only, so it favours clarity:
+ * the merge is written once, over documents, and the same text goes to disk and to clients. */
+#include "config.h"
+
+#include <string.h>
+
+#include "sextant/sx_ban.h"
+
+static void put_member(struct sx_docb *b, const char *key, struct sx_doc v)
+{
+    if (v.p) {
+        sx_docb_ckey(b, key);
+        sx_docb_doc(b, v);
+    }
+}
+
+static int is_set(struct sx_doc v)
+{
+    return v.p && sx_doc_type(v) != SX_DOC_NULL;
+}
+
+/* First of the two that is set. */
+static struct sx_doc either(struct sx_doc a, struct sx_doc b)
+{
+    return is_set(a) ? a : b;
+}
+
+struct field {
+    const char *name, *alias; /* in the defaults tree of the server's configuration */
+    const char *def;          /* "null", a number or a bool, as JSON */
+    uint32_t optional;        /* not echoed while unset */
+};
+
+static const struct field hnsw_fields[] = {
+    {"m", "m", "16", 0},
+    {"ef_construct", "ef_construct", "100", 0},
+    {"full_scan_threshold", "full_scan_threshold_kb", "10000", 0},
+    {"max_indexing_threads", "max_indexing_threads", "0", 0},
+    {"on_disk", "on_disk", "false", 0},
+    {"memory", "memory", NULL, 1},
+    {"payload_m", "payload_m", NULL, 1},
+    {"inline_storage", "inline_storage", NULL, 1},
+};
+static const struct field optimizer_fields[] = {
+    {"deleted_threshold", "deleted_threshold", "0.2", 0},
+    {"vacuum_min_vector_number", "vacuum_min_vector_number", "1000", 0},
+    {"default_segment_number", "default_segment_number", "0", 0},
+    {"max_segment_size", "max_segment_size_kb", "null", 0},
+    {"memmap_threshold", "memmap_threshold_kb", "null", 0},
+    {"indexing_threshold", "indexing_threshold_kb", "10000", 0},
+    {"flush_interval_sec", "flush_interval_sec", "5", 0},
+    {"max_optimization_threads", "max_optimization_threads", "null", 0},
+    {"prevent_unoptimized", "prevent_unoptimized", "null", 0},
+};
+static const struct field wal_fields[] = {
+    {"wal_capacity_mb", "wal_capacity_mb", "32", 0},
+    {"wal_segments_ahead", "wal_segments_ahead", "0", 0},
+    {"wal_retain_closed", "wal_retain_closed", "1", 0},
+};
+
+/* The compiled-in default of a field as a value. */
+static void put_default(struct sx_docb *b, const char *def)
+{
+    char *end = NULL;
+    if (!strcmp(def, "null")) {
+        sx_docb_null(b);
+    } else if (!strcmp(def, "false")) {
+        sx_docb_bool(b, 0);
+    } else if (strchr(def, '.')) {
+        sx_docb_f64(b, sx_num_f64(def, strlen(def)));
+    } else {
+        uint64_t v = 0;
+        for (end = (char *)(uintptr_t)def; *end; end++)
+            v = v * 10 + (uint64_t)(*end - '0');
+        sx_docb_u64(b, v);
+    }
+}
+
+static void put_section(struct sx_docb *b,
+                        const char *key,
+                        const struct field *fields,
+                        uint32_t n,
+                        struct sx_doc given,
+                        struct sx_doc defaults)
+{
+    sx_docb_ckey(b, key);
+    sx_docb_obj(b);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct field *f = &fields[i];
+        struct sx_doc v = either(sx_doc_get(given, f->name),
+                                 either(sx_doc_get(defaults, f->alias), sx_doc_get(defaults, f->name)));
+        if (is_set(v)) {
+            put_member(b, f->name, v);
+        } else if (!f->optional) {
+            sx_docb_ckey(b, f->name);
+            put_default(b, f->def);
+        }
+    }
+    sx_docb_close(b);
+}
+
+static const char *const vector_fields[] = {"size",      "distance", "hnsw_config",
+                                            "quantization_config", "on_disk", "memory",
+                                            "datatype",  "multivector_config"};
+
+/* One dense vector's parameters: what was set, in the order clients know; empty diffs vanish. */
+static void put_vector(struct sx_docb *b, struct sx_doc v, struct sx_doc defaults)
+{
+    sx_docb_obj(b);
+    for (uint32_t i = 0; i < SX_COUNT(vector_fields); i++) {
+        struct sx_doc f = sx_doc_get(v, vector_fields[i]);
+        if (!strcmp(vector_fields[i], "on_disk") && !is_set(f) && !is_set(sx_doc_get(v, "memory")))
+            f = sx_doc_get(defaults, "on_disk");
+        if (!strcmp(vector_fields[i], "memory") && !is_set(f) && !is_set(sx_doc_get(v, "on_disk")))
+            f = sx_doc_get(defaults, "memory");
+        if (!is_set(f) || (sx_doc_type(f) == SX_DOC_OBJ && sx_doc_count(f) == 0))
+            continue;
+        put_member(b, vector_fields[i], f);
+    }
+    sx_docb_close(b);
+}
+
+/* Members of a map in byte order of their names. Indices into v go to order[]. */
+static uint32_t sorted_members(struct sx_doc v, uint32_t *order, uint32_t max)
+{
+    uint32_t n = sx_doc_count(v) < max ? sx_doc_count(v) : max;
+    for (uint32_t i = 0; i < n; i++) {
+        struct sx_str key, other;
+        uint32_t j = i;
+        sx_doc_member(v, i, &key);
+        for (; j > 0; j--) {
+            sx_doc_member(v, order[j - 1], &other);
+            uint32_t m = key.n < other.n ? key.n : other.n;
+            int c = memcmp(key.p, other.p, m);
+            if (c > 0 || (c == 0 && key.n >= other.n))
+                break;
+            order[j] = order[j - 1];
+        }
+        order[j] = i;
+    }
+    return n;
+}
+
+static int is_single(struct sx_doc vectors)
+{
+    /* A map of names can hold vectors called "size" and "distance", but those are objects. */
+    uint32_t t = sx_doc_type(sx_doc_get(vectors, "size"));
+    return t == SX_DOC_I64 || t == SX_DOC_U64;
+}
+
+static int put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc defaults,
+                       struct sx_err *err)
+{
+    uint32_t order[ENG_MAX_COLUMNS];
+    sx_docb_ckey(b, "vectors");
+    if (is_single(vectors)) {
+        put_vector(b, vectors, defaults);
+        return 0;
+    }
+    if (sx_doc_count(vectors) > ENG_MAX_COLUMNS)
+        return sx_err_set(err, SX_EINPUT, "at most %u named vectors are supported",
+                          ENG_MAX_COLUMNS);
+    uint32_t n = sorted_members(vectors, order, ENG_MAX_COLUMNS);
+    /* The one-element map {"": ...} is the same as the single form. */
+    struct sx_str key;
+    if (n == 1) {
+        struct sx_doc v = sx_doc_member(vectors, 0, &key);
+        if (key.n == 0) {
+            put_vector(b, v, defaults);
+            return 0;
+        }
+    }
+    sx_docb_obj(b);
+    for (uint32_t i = 0; i < n; i++) {
+        struct sx_doc v = sx_doc_member(vectors, order[i], &key);
+        sx_docb_key(b, key.p, key.n);
+        put_vector(b, v, defaults);
+    }
+    sx_docb_close(b);
+    return 0;
+}
+
+/* Strict mode: the request's fields over the default's, field by field. */
+static void put_overlay(struct sx_docb *b, const char *name, struct sx_doc over, struct sx_doc under)
+{
+    if (!is_set(over) && !is_set(under))
+        return;
+    sx_docb_ckey(b, name);
+    sx_docb_obj(b);
+    struct sx_str key;
+    for (uint32_t i = 0; i < sx_doc_count(over); i++) {
+        struct sx_doc v = sx_doc_member(over, i, &key);
+        if (is_set(v)) {
+            sx_docb_key(b, key.p, key.n);
+            sx_docb_doc(b, v);
+        }
+    }
+    for (uint32_t i = 0; i < sx_doc_count(under); i++) {
+        struct sx_doc v = sx_doc_member(under, i, &key);
+        if (is_set(v) && !is_set(sx_doc_get_n(over, key.p, key.n))) {
+            sx_docb_key(b, key.p, key.n);
+            sx_docb_doc(b, v);
+        }
+    }
+    sx_docb_close(b);
+}
+
+static void put_count(struct sx_docb *b, const char *key, struct sx_doc given, struct sx_doc def)
+{
+    struct sx_doc v = either(given, def);
+    if (is_set(v)) {
+        put_member(b, key, v);
+    } else {
+        sx_docb_ckey(b, key);
+        sx_docb_u64(b, 1);
+    }
+}
+
+static void put_params(struct eng *e, struct sx_docb *b, struct sx_doc body, int *rc,
+                       struct sx_err *err)
+{
+    struct sx_doc cd = e->conf->collection;
+    sx_docb_ckey(b, "params");
+    sx_docb_obj(b);
+    *rc = put_vectors(b, sx_doc_get(body, "vectors"), sx_doc_get(cd, "vectors"), err);
+    struct sx_doc per_node = sx_doc_get(cd, "shard_number_per_node");
+    put_count(b, "shard_number", sx_doc_get(body, "shard_number"),
+              either(sx_doc_get(cd, "shard_number"), per_node));
+    if (is_set(sx_doc_get(body, "sharding_method")))
+        put_member(b, "sharding_method", sx_doc_get(body, "sharding_method"));
+    put_count(b, "replication_factor", sx_doc_get(body, "replication_factor"),
+              sx_doc_get(cd, "replication_factor"));
+    put_count(b, "write_consistency_factor", sx_doc_get(body, "write_consistency_factor"),
+              sx_doc_get(cd, "write_consistency_factor"));
+    if (is_set(sx_doc_get(body, "on_disk_payload"))) {
+        put_member(b, "on_disk_payload", sx_doc_get(body, "on_disk_payload"));
+    } else {
+        sx_docb_ckey(b, "on_disk_payload");
+        sx_docb_bool(b, (int)e->conf->on_disk_payload);
+    }
+    if (is_set(sx_doc_get(body, "payload")))
+        put_member(b, "payload", sx_doc_get(body, "payload"));
+    else if (is_set(sx_doc_get(e->conf->payload, "memory")))
+        put_member(b, "payload", e->conf->payload);
+    if (is_set(sx_doc_get(body, "id_tracker")))
+        put_member(b, "id_tracker", sx_doc_get(body, "id_tracker"));
+    if (is_set(sx_doc_get(body, "sparse_vectors")))
+        put_member(b, "sparse_vectors", sx_doc_get(body, "sparse_vectors"));
+    sx_docb_close(b);
+}
+
+int eng_config_build(struct eng *e, struct sx_doc body, struct sx_doc *out, struct sx_err *err)
+{
+    struct sx_docb b;
+    int rc = 0;
+
+    sx_docb_init(&b, e->mem, 0);
+    sx_docb_obj(&b);
+    put_params(e, &b, body, &rc, err);
+    put_section(&b, "hnsw_config", hnsw_fields, SX_COUNT(hnsw_fields),
+                sx_doc_get(body, "hnsw_config"), e->conf->hnsw);
+    put_section(&b, "optimizer_config", optimizer_fields, SX_COUNT(optimizer_fields),
+                sx_doc_get(body, "optimizers_config"), e->conf->optimizers);
+    put_section(&b, "wal_config", wal_fields, SX_COUNT(wal_fields), sx_doc_get(body, "wal_config"),
+                e->conf->wal);
+    struct sx_doc q =
+        either(sx_doc_get(body, "quantization_config"), sx_doc_get(e->conf->collection, "quantization"));
+    sx_docb_ckey(&b, "quantization_config");
+    if (is_set(q))
+        sx_docb_doc(&b, q);
+    else
+        sx_docb_null(&b);
+    put_overlay(&b, "strict_mode_config", sx_doc_get(body, "strict_mode_config"),
+                sx_doc_get(e->conf->collection, "strict_mode"));
+    if (is_set(sx_doc_get(body, "metadata")))
+        put_member(&b, "metadata", sx_doc_get(body, "metadata"));
+    sx_docb_close(&b);
+    if (rc == 0) {
+        struct sx_doc d = sx_docb_end(&b);
+        uint8_t *copy = d.p ? e->mem->alloc(e->mem, d.n) : NULL;
+        if (!copy) {
+            rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+        } else {
+            memcpy(copy, d.p, d.n);
+            *out = (struct sx_doc){copy, d.n, 0};
+        }
+    }
+    sx_docb_fini(&b);
+    return rc;
+}
+
+static int str_is(struct sx_str s, const char *text)
+{
+    return s.n == strlen(text) && !memcmp(s.p, text, s.n);
+}
+
+static int parse_column(struct eng *e, struct eng_config *c, struct sx_str name, struct sx_doc v,
+                        struct sx_err *err)
+{
+    struct eng_column_conf *col = &c->columns[c->n_columns];
+    struct sx_str dist = sx_doc_str(sx_doc_get(v, "distance"));
+    struct sx_str dt = sx_doc_str(sx_doc_get(v, "datatype"));
+    struct sx_str memory = sx_doc_str(sx_doc_get(v, "memory"));
+    int64_t size = sx_doc_get_i64(v, "size", 0);
+    char dname[32] = "";
+
+    if (size < 1 || size > 65536 || !dist.p || dist.n >= sizeof(dname))
+        return sx_err_set(err, SX_ECORRUPT, "vector parameters are incomplete");
+    memcpy(dname, dist.p, dist.n);
+    col->name = name;
+    col->id = c->n_columns;
+    col->dim = (uint32_t)size;
+    col->dtype = SX_DT_F32;
+    if (dt.p && str_is(dt, "float16"))
+        col->dtype = SX_DT_F16;
+    else if (dt.p && str_is(dt, "uint8"))
+        col->dtype = SX_DT_U8;
+    else if (dt.p && !str_is(dt, "float32"))
+        return sx_err_set(err, SX_EUNSUPPORTED, "vector datatype %.*s", (int)dt.n, dt.p);
+    col->is_multi = is_set(sx_doc_get(v, "multivector_config"));
+    col->distance = e->reg->find(SX_KIND_DISTANCE, dname);
+    if (!col->distance)
+        return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides distance %s", dname);
+    col->rows_kind = e->conf->rows_kind;
+    if (sx_doc_get_bool(v, "on_disk", 0) || (memory.p && str_is(memory, "cold")))
+        col->rows_kind = "mmap";
+    c->n_columns++;
+    return 0;
+}
+
+int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, struct sx_err *err)
+{
+    struct eng_config *c = e->mem->zalloc(e->mem, sizeof(*c));
+    if (!c)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    struct sx_doc params = sx_doc_get(doc, "params"), vectors = sx_doc_get(params, "vectors");
+    int rc = 0;
+
+    if (is_single(vectors)) {
+        rc = parse_column(e, c, (struct sx_str){"", 0, 0}, vectors, err);
+    } else {
+        c->is_named = 1;
+        if (sx_doc_count(vectors) > ENG_MAX_COLUMNS)
+            rc = sx_err_set(err, SX_ECORRUPT, "too many vectors");
+        for (uint32_t i = 0; rc == 0 && i < sx_doc_count(vectors); i++) {
+            struct sx_str name;
+            struct sx_doc v = sx_doc_member(vectors, i, &name);
+            rc = parse_column(e, c, name, v, err);
+        }
+    }
+    if (rc != 0) {
+        e->mem->release(e->mem, c);
+        return rc;
+    }
+    c->doc = doc;
+    c->n_sparse = sx_doc_count(sx_doc_get(params, "sparse_vectors"));
+    int64_t mb = sx_doc_get_i64(sx_doc_get(doc, "wal_config"), "wal_capacity_mb", 32);
+    c->segment_bytes = (uint64_t)(mb < 1 ? 1 : mb > 4096 ? 4096 : mb) << 20;
+    int64_t seg =
+        sx_doc_get_i64(sx_doc_get(doc, "optimizer_config"), "default_segment_number", 0);
+    uint32_t cpus = e->exec->n_cpus() / 2;
+    c->n_segments = seg > 0 && seg < 100000 ? (uint32_t)seg : cpus < 2 ? 2 : cpus > 8 ? 8 : cpus;
+    *out = c;
+    return 0;
+}
+
+void eng_config_destroy(struct eng *e, struct eng_config *c)
+{
+    if (!c)
+        return;
+    e->mem->release(e->mem, (void *)(uintptr_t)c->doc.p);
+    e->mem->release(e->mem, c);
+}
+
+const struct eng_column_conf *eng_config_column(const struct eng_config *c, struct sx_str name)
+{
+    for (uint32_t i = 0; i < c->n_columns; i++) {
+        const struct sx_str *n = &c->columns[i].name;
+        if (n->n == name.n && (name.n == 0 || !memcmp(n->p, name.p, name.n)))
+            return &c->columns[i];
+    }
+    return NULL;
+}
+
+int eng_config_has_sparse(const struct eng_config *c, struct sx_str name)
+{
+    struct sx_doc s = sx_doc_get(sx_doc_get(c->doc, "params"), "sparse_vectors");
+    return sx_doc_get_n(s, name.p, name.n).p != NULL;
+}

@@ -1,0 +1,109 @@
+/* The engine's own map: which room holds what, and the structs they share.
+ *
+ *   plugin.c     descriptor, keys, lifecycle, dispatch of operations
+ *   catalog.c    collections by name; create, drop, list; what lies in storage_path
+ *   config.c     a collection's configuration: request over defaults, the echoed form, columns
+ *   shard.c      one shard: open, close, waiting operations, publishing of views
+ *   manifest.c   what is durable: written at a checkpoint, read at open
+ *   table.c      the row table: rows, locations per column, died numbers, dead bits
+ *   column.c     one vector column: its store, distance, index, node -> row
+ *   change.c     one operation applied to the table, from a request or from the log
+ *   record.c     bodies of log records, both ways
+ *   commit.c     the committer: one fdatasync for all operations of all shards that are due
+ *   checkpoint.c flush, manifest, trim
+ *   wal.c ids.c  the log and the id maps
+ *   op_*.c       one file per family of operations
+ *   fetch.c      rows -> records (payload, vectors) for replies
+ *
+ * Data flows request -> op_* -> strand (change) -> log -> table -> view -> readers. Readers take a
+ * view inside an epoch and never lock. Lock order: catalog, shard, committer. */
+#ifndef ENG_ENGINE_H
+#define ENG_ENGINE_H
+
+#include "sextant/sx_distance.h"
+#include "sextant/sx_index.h"
+#include "sextant/sx_json.h"
+#include "sextant/sx_op.h"
+#include "sextant/sx_plugin.h"
+#include "sextant/sx_service.h"
+#include "sextant/sx_storage.h"
+#include "sextant/sx_text.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define ENG_MAX_COLUMNS 64u
+#define ENG_NO_LOC UINT32_MAX
+#define ENG_NO_BLOB UINT64_MAX
+
+/* Filled from the key table in plugin.c; immutable. */
+struct eng_conf {
+    const char *storage_path;
+    const char *rows_kind;       /* provider of vector rows for collections that do not say */
+    uint32_t on_disk_payload, pad;
+    uint64_t max_collections;    /* SX_KEY_UNSET = none */
+    uint64_t checkpoint_log_mb;  /* a checkpoint when so much log would be replayed */
+    uint64_t checkpoint_idle_ms; /* or this long after the first change since the last one */
+    struct sx_doc optimizers, hnsw, wal, collection, payload;
+};
+
+struct eng_catalog;
+
+struct eng {
+    const struct sx_host *host;
+    const struct sx_mem *mem;
+    const struct sx_exec *exec;
+    const struct sx_loop_api *loops;
+    const struct sx_epoch *epoch;
+    const struct sx_io *io;
+    const struct sx_reg *reg;
+    const struct sx_telem *telem;
+    const struct sx_time *time;
+    const struct sx_cpu *cpu;
+    const struct sx_crypto *crypto;
+    const struct eng_conf *conf;
+    struct eng_catalog *catalog;
+    struct eng_committer *committer;
+    _Atomic uint32_t is_stopping; /* the pools are about to end, or have ended */
+};
+
+/* What an operation carries inside the engine, from submit to done (op->held). */
+struct eng_call {
+    struct eng *eng;
+    struct sx_op *op;
+    struct eng_collection *col; /* a reference, or NULL */
+    struct eng_shard *shard;
+    struct sx_reply reply;
+    uint64_t number;           /* of a write */
+    struct eng_call *next;     /* in the shard's or committer's queue */
+    void (*run)(struct eng_call *c, struct sx_worker *w); /* continues once the shard is open */
+    struct sx_task task;
+    struct sx_err err;
+};
+
+/* Ends a call from any thread: posts to the op's loop, where done() is called and references are
+ * given back. reply.code decides; on failure the text is taken from c->err unless reply.err is set. */
+void eng_call_finish(struct eng_call *c);
+void eng_call_fail(struct eng_call *c, int code, const char *fmt, ...) SX_PRINTF(3, 4);
+/* Fails with c->err as it is (code and text). */
+void eng_call_fail_err(struct eng_call *c);
+/* Runs c->run(w): here when the cost is small and we are on a worker, else on the CPU pool. */
+void eng_call_run(struct eng_call *c, uint64_t cost_ns);
+/* Resolves op->collection (aliases too), takes a reference and the shard, and calls run once the
+ * shard is open. Answers the 404 itself. */
+void eng_call_on_shard(struct eng_call *c, void (*run)(struct eng_call *, struct sx_worker *));
+
+/* op_collection.c, op_read.c, op_query.c, op_write.c */
+void eng_op_collections_list(struct eng_call *c);
+void eng_op_collection_get(struct eng_call *c);
+void eng_op_collection_exists(struct eng_call *c);
+void eng_op_collection_create(struct eng_call *c);
+void eng_op_collection_delete(struct eng_call *c);
+void eng_op_points_get(struct eng_call *c);
+void eng_op_scroll(struct eng_call *c);
+void eng_op_count(struct eng_call *c);
+void eng_op_query(struct eng_call *c);
+void eng_op_upsert(struct eng_call *c);
+void eng_op_points_delete(struct eng_call *c);
+
+#endif

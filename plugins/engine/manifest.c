@@ -1,0 +1,268 @@
+/* The manifest: what is durable of a shard, and the dead bits that go with it.
+ *
+ * "manifest" is a file head, u32 length and u32 CRC32C of a document, the document. It is written
+ * under another name, synced and renamed over the old one, and the directory is synced: a reader
+ * finds the old one or the new one, whole. The dead bits of the rows it counts lie in
+ * "dead.<generation>", complete before the manifest that names them is in place. Both are primary:
+ * damage makes the shard red. */
+#include "shard.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sextant/sx_ban.h"
+
+#define MANIFEST_VERSION 1u
+#define MANIFEST_MAX (1u << 20)
+
+static void dead_name(char out[32], uint64_t generation)
+{
+    snprintf(out, 32, "dead.%016" PRIx64, generation);
+}
+
+static void head_fill(struct sx_file_head *h, uint32_t kind, const struct sx_store_id *id,
+                      uint64_t generation)
+{
+    memset(h, 0, sizeof(*h));
+    h->kind = kind;
+    h->version = MANIFEST_VERSION;
+    memcpy(h->uuid, id->uuid, sizeof(h->uuid));
+    h->shard = id->shard;
+    h->generation = generation;
+    sx_file_head_seal(h);
+}
+
+static int head_ok(const struct sx_file_head *h, uint32_t kind, const struct sx_store_id *id,
+                   const char *file, struct sx_err *err)
+{
+    int rc = sx_file_head_check(h, kind, MANIFEST_VERSION, err);
+    if (rc == 0 && (memcmp(h->uuid, id->uuid, sizeof(h->uuid)) != 0 || h->shard != id->shard))
+        rc = sx_err_set(err, SX_ECORRUPT, "belongs to another collection");
+    return rc == 0 ? 0 : sx_err_wrap(err, "%s: ", file);
+}
+
+/* Head, length, CRC, body: durable under `name` after a rename from "<name>.new". */
+static int write_whole(struct eng *e, struct sx_dir *dir, const char *name,
+                       const struct sx_file_head *h, const void *body, uint32_t n,
+                       struct sx_err *err)
+{
+    char tmp[48];
+    struct sx_file *f = NULL;
+    uint32_t meta[2] = {n, sx_crc32c(0, body, n)};
+    snprintf(tmp, sizeof(tmp), "%s.new", name);
+    int rc = e->io->open(dir, tmp, SX_IO_WRITE | SX_IO_CREATE, &f, err);
+    if (rc != 0)
+        return rc;
+    rc = e->io->truncate(f, 0, err);
+    if (rc == 0)
+        rc = e->io->pwrite(f, h, sizeof(*h), 0, err);
+    if (rc == 0)
+        rc = e->io->pwrite(f, meta, sizeof(meta), sizeof(*h), err);
+    if (rc == 0)
+        rc = e->io->pwrite(f, body, n, sizeof(*h) + sizeof(meta), err);
+    if (rc == 0)
+        rc = e->io->datasync(f, err);
+    e->io->close(f);
+    if (rc == 0)
+        rc = e->io->rename(dir, tmp, dir, name, err);
+    if (rc == 0)
+        rc = e->io->dir_sync(dir, err);
+    return rc;
+}
+
+/* Returns owned body bytes. */
+static int read_whole(struct eng *e, struct sx_dir *dir, const char *name, uint32_t kind,
+                      const struct sx_store_id *id, uint32_t max, uint8_t **body, uint32_t *n,
+                      struct sx_err *err)
+{
+    struct sx_file *f = NULL;
+    struct sx_file_head h;
+    uint32_t meta[2];
+    uint8_t *p = NULL;
+    int rc = e->io->open(dir, name, SX_IO_READ, &f, err);
+    if (rc != 0) {
+        int code = rc == SX_ENOTFOUND ? SX_ECORRUPT : rc;
+        sx_err_set(err, code, "%s is missing or cannot be opened", name);
+        return code;
+    }
+    int64_t got = e->io->pread(f, &h, sizeof(h), 0, err);
+    if (got < 0)
+        rc = (int)got;
+    else if (got < (int64_t)sizeof(h))
+        rc = sx_err_set(err, SX_ECORRUPT, "%s: too short, offset %lld", name, (long long)got);
+    else
+        rc = head_ok(&h, kind, id, name, err);
+    if (rc == 0) {
+        got = e->io->pread(f, meta, sizeof(meta), sizeof(h), err);
+        if (got != (int64_t)sizeof(meta) || meta[0] > max)
+            rc = sx_err_set(err, SX_ECORRUPT, "%s: bad length at offset %zu", name, sizeof(h));
+    }
+    if (rc == 0 && !(p = e->mem->alloc(e->mem, meta[0] ? meta[0] : 1)))
+        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    if (rc == 0) {
+        got = e->io->pread(f, p, meta[0], sizeof(h) + sizeof(meta), err);
+        if (got != (int64_t)meta[0])
+            rc = sx_err_set(err, SX_ECORRUPT, "%s: too short, offset %lld", name,
+                            (long long)(got < 0 ? 0 : got) + (long long)(sizeof(h) + sizeof(meta)));
+        else if (sx_crc32c(0, p, meta[0]) != meta[1])
+            rc = sx_err_set(err, SX_ECORRUPT, "%s: checksum mismatch at offset %zu", name,
+                            sizeof(h) + sizeof(meta));
+    }
+    e->io->close(f);
+    if (rc != 0) {
+        e->mem->release(e->mem, p);
+        return rc;
+    }
+    *body = p;
+    *n = meta[0];
+    return 0;
+}
+
+static void put_u64(struct sx_docb *b, const char *key, uint64_t v)
+{
+    sx_docb_ckey(b, key);
+    sx_docb_u64(b, v);
+}
+
+static void put_mark(struct sx_docb *b, const char *key, const struct sx_store_mark *m)
+{
+    sx_docb_ckey(b, key);
+    sx_docb_obj(b);
+    put_u64(b, "count", m->count);
+    put_u64(b, "tail_crc", m->tail_crc);
+    sx_docb_close(b);
+}
+
+static uint64_t get_u64(struct sx_doc d, const char *key)
+{
+    struct sx_doc_num v = sx_doc_num(sx_doc_get(d, key));
+    return v.type == SX_DOC_U64 || (v.type == SX_DOC_I64 && v.v.i >= 0) ? v.v.u : 0;
+}
+
+static struct sx_store_mark get_mark(struct sx_doc d, const char *key)
+{
+    struct sx_doc m = sx_doc_get(d, key);
+    return (struct sx_store_mark){get_u64(m, "count"), (uint32_t)get_u64(m, "tail_crc"), 0};
+}
+
+static int write_dead(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
+                      const struct eng_manifest *m, struct sx_err *err)
+{
+    char name[32];
+    struct sx_file_head h;
+    dead_name(name, m->generation);
+    head_fill(&h, SX_FILE_DEAD, id, m->generation);
+    return write_whole(e, dir, name, &h, m->dead, (uint32_t)((m->rows.count + 63) / 64 * 8), err);
+}
+
+int eng_manifest_write(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
+                       const struct eng_manifest *m, struct sx_err *err)
+{
+    struct sx_docb b;
+    struct sx_file_head h;
+    int rc = m->n_dead ? write_dead(e, dir, id, m, err) : 0;
+    if (rc != 0)
+        return rc;
+    sx_docb_init(&b, e->mem, 0);
+    sx_docb_obj(&b);
+    put_u64(&b, "operation", m->operation);
+    put_u64(&b, "dead", m->n_dead);
+    put_mark(&b, "rows", &m->rows);
+    put_u64(&b, "payload_segment", m->payload_segment);
+    put_u64(&b, "payload_bytes", m->payload_bytes);
+    put_u64(&b, "payload_tail", m->payload_tail);
+    sx_docb_ckey(&b, "columns");
+    sx_docb_arr(&b);
+    for (uint32_t i = 0; i < m->n_columns; i++) {
+        sx_docb_obj(&b);
+        put_u64(&b, "id", m->columns[i].id);
+        put_mark(&b, "vec", &m->columns[i].vec);
+        put_mark(&b, "loc", &m->columns[i].loc);
+        sx_docb_close(&b);
+    }
+    sx_docb_close(&b);
+    sx_docb_close(&b);
+    struct sx_doc d = sx_docb_end(&b);
+    head_fill(&h, SX_FILE_MANIFEST, id, m->generation);
+    rc = d.p ? write_whole(e, dir, "manifest", &h, d.p, d.n, err)
+             : sx_err_set(err, SX_ENOMEM, "out of memory");
+    sx_docb_fini(&b);
+    if (rc == 0 && m->generation > 1) {
+        char name[32];
+        dead_name(name, m->generation - 1);
+        (void)e->io->unlink(dir, name, NULL); /* usually there is none; a leftover does no harm */
+    }
+    return rc;
+}
+
+static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out, struct sx_err *err)
+{
+    struct sx_doc cols = sx_doc_get(d, "columns");
+    memset(out, 0, sizeof(*out));
+    out->generation = generation;
+    out->operation = get_u64(d, "operation");
+    out->n_dead = get_u64(d, "dead");
+    out->rows = get_mark(d, "rows");
+    out->payload_segment = (uint32_t)get_u64(d, "payload_segment");
+    out->payload_bytes = get_u64(d, "payload_bytes");
+    out->payload_tail = (uint32_t)get_u64(d, "payload_tail");
+    out->n_columns = sx_doc_count(cols);
+    if (out->n_columns > ENG_MAX_COLUMNS || out->rows.count >= ENG_NO_ROW ||
+        out->n_dead > out->rows.count)
+        return sx_err_set(err, SX_ECORRUPT, "manifest: impossible counts");
+    for (uint32_t i = 0; i < out->n_columns; i++) {
+        struct sx_doc c = sx_doc_elem(cols, i);
+        out->columns[i].id = (uint32_t)get_u64(c, "id");
+        out->columns[i].vec = get_mark(c, "vec");
+        out->columns[i].loc = get_mark(c, "loc");
+        if (out->columns[i].vec.count > out->rows.count ||
+            out->columns[i].loc.count != out->rows.count)
+            return sx_err_set(err, SX_ECORRUPT, "manifest: impossible counts of column %u", i);
+    }
+    return 0;
+}
+
+int eng_manifest_read(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
+                      struct eng_manifest *out, struct sx_err *err)
+{
+    uint8_t *body = NULL;
+    uint32_t n = 0;
+    struct sx_file *f = NULL;
+    struct sx_file_head h;
+    int rc = read_whole(e, dir, "manifest", SX_FILE_MANIFEST, id, MANIFEST_MAX, &body, &n, err);
+    if (rc != 0)
+        return rc;
+    if (sx_doc_check(body, n) != 0)
+        rc = sx_err_set(err, SX_ECORRUPT, "manifest: malformed document");
+    if (rc == 0)
+        rc = e->io->open(dir, "manifest", SX_IO_READ, &f, err);
+    if (rc == 0) {
+        if (e->io->pread(f, &h, sizeof(h), 0, err) != (int64_t)sizeof(h))
+            rc = sx_err_set(err, SX_EIO, "manifest: cannot be read");
+        e->io->close(f);
+    }
+    if (rc == 0)
+        rc = parse((struct sx_doc){body, n, 0}, h.generation, out, err);
+    e->mem->release(e->mem, body);
+    if (rc != 0 || out->n_dead == 0)
+        return rc;
+
+    char name[32];
+    dead_name(name, out->generation);
+    uint64_t bytes = (out->rows.count + 63) / 64 * 8;
+    rc = read_whole(e, dir, name, SX_FILE_DEAD, id, UINT32_MAX - 1, &body, &n, err);
+    if (rc == 0 && n != bytes) {
+        e->mem->release(e->mem, body);
+        rc = sx_err_set(err, SX_ECORRUPT, "%s: wrong length", name);
+    }
+    if (rc == 0)
+        out->dead = (uint64_t *)(void *)body;
+    return rc;
+}
+
+void eng_manifest_fini(struct eng *e, struct eng_manifest *m)
+{
+    e->mem->release(e->mem, m->dead);
+    m->dead = NULL;
+}

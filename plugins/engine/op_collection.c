@@ -1,0 +1,204 @@
+/* Operations on collections: list, info, exists, create, delete. */
+#include "catalog.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "sextant/sx_ban.h"
+
+static void reply_doc(struct eng_call *c, struct sx_docb *b)
+{
+    c->reply.kind = SX_R_DOC;
+    c->reply.u.doc = sx_docb_end_arena(b, c->op->arena);
+    sx_docb_fini(b);
+    if (c->reply.u.doc.p)
+        eng_call_finish(c);
+    else
+        eng_call_fail(c, SX_ENOMEM, "out of memory");
+}
+
+static void list_one(void *arg, struct eng_collection *col)
+{
+    struct sx_docb *b = arg;
+    sx_docb_obj(b);
+    sx_docb_ckey(b, "name");
+    sx_docb_str(b, col->name.p, col->name.n);
+    sx_docb_close(b);
+}
+
+void eng_op_collections_list(struct eng_call *c)
+{
+    struct sx_docb b;
+    sx_docb_init(&b, c->eng->mem, 0);
+    sx_docb_obj(&b);
+    sx_docb_ckey(&b, "collections");
+    sx_docb_arr(&b);
+    eng_catalog_each(c->eng->catalog, list_one, &b);
+    sx_docb_close(&b);
+    sx_docb_close(&b);
+    reply_doc(c, &b);
+}
+
+void eng_op_collection_exists(struct eng_call *c)
+{
+    struct sx_docb b;
+    struct eng_collection *col = eng_catalog_find(c->eng->catalog, c->op->collection);
+    sx_docb_init(&b, c->eng->mem, 0);
+    sx_docb_obj(&b);
+    sx_docb_ckey(&b, "exists");
+    sx_docb_bool(&b, col != NULL);
+    sx_docb_close(&b);
+    eng_collection_unref(col);
+    reply_doc(c, &b);
+}
+
+static void put_u64(struct sx_docb *b, const char *key, uint64_t v)
+{
+    sx_docb_ckey(b, key);
+    sx_docb_u64(b, v);
+}
+
+static void put_time(struct sx_docb *b, const char *key, uint64_t ns)
+{
+    char text[64];
+    struct tm tm;
+    time_t s = (time_t)(ns / 1000000000u);
+    if (!gmtime_r(&s, &tm))
+        return;
+    int n = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%06uZ", tm.tm_year + 1900,
+                     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                     (unsigned)(ns % 1000000000u / 1000u));
+    sx_docb_ckey(b, key);
+    sx_docb_str(b, text, (uint32_t)n);
+}
+
+static void info_run(struct eng_call *c, struct sx_worker *w)
+{
+    struct eng_shard *s = c->shard;
+    struct eng_reader r;
+    struct sx_docb b;
+    int failed = atomic_load_explicit(&s->write_failed, memory_order_acquire);
+    (void)w;
+    eng_shard_read_begin(s, &r);
+    uint64_t points = r.v->n_live;
+    eng_shard_read_end(s);
+
+    sx_docb_init(&b, c->eng->mem, 0);
+    sx_docb_obj(&b);
+    sx_docb_ckey(&b, "status");
+    sx_docb_cstr(&b, failed ? "red" : "green");
+    sx_docb_ckey(&b, "optimizer_status");
+    if (failed) {
+        char cause[sizeof(s->cause.msg)];
+        pthread_mutex_lock(&s->lock);
+        memcpy(cause, s->cause.msg, sizeof(cause));
+        pthread_mutex_unlock(&s->lock);
+        sx_docb_obj(&b);
+        sx_docb_ckey(&b, "error");
+        sx_docb_cstr(&b, cause);
+        sx_docb_close(&b);
+    } else {
+        sx_docb_cstr(&b, "ok");
+    }
+    put_u64(&b, "indexed_vectors_count", 0);
+    put_u64(&b, "points_count", points);
+    put_u64(&b, "segments_count", s->config->n_segments);
+    sx_docb_ckey(&b, "config");
+    sx_docb_doc(&b, s->config->doc);
+    sx_docb_ckey(&b, "payload_schema");
+    sx_docb_obj(&b);
+    sx_docb_close(&b);
+    sx_docb_ckey(&b, "update_queue");
+    sx_docb_obj(&b);
+    put_u64(&b, "length", 0);
+    sx_docb_close(&b);
+    if (c->col->created_ns)
+        put_time(&b, "created_at", c->col->created_ns);
+    sx_docb_close(&b);
+    reply_doc(c, &b);
+}
+
+void eng_op_collection_get(struct eng_call *c)
+{
+    eng_call_on_shard(c, info_run);
+}
+
+static void create_run(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_call *c = task->arg;
+    struct sx_doc config = {c->reply.u.doc.p, c->reply.u.doc.n, 0};
+    (void)w;
+    memset(&c->reply, 0, sizeof(c->reply));
+    if (eng_catalog_make(c->eng->catalog, c->col, config, &c->err) != 0) {
+        eng_call_fail_err(c);
+        return;
+    }
+    sx_log(c->eng->host, SX_LOG_INFO, "catalog", "Creating collection %.*s", (int)c->col->name.n,
+           c->col->name.p);
+    c->reply.kind = SX_R_BOOL;
+    c->reply.u.boolean = 1;
+    eng_call_finish(c);
+}
+
+void eng_op_collection_create(struct eng_call *c)
+{
+    struct sx_doc config;
+    struct sx_str name = c->op->collection;
+    int rc = eng_catalog_reserve(c->eng->catalog, name, &c->col, &c->err);
+    if (rc == SX_EEXIST) {
+        eng_call_fail(c, rc, "Collection `%.*s` already exists!", (int)name.n, name.p);
+        return;
+    }
+    if (rc != 0) {
+        eng_call_fail_err(c);
+        return;
+    }
+    rc = eng_config_build(c->eng, c->op->body, &config, &c->err);
+    if (rc != 0) {
+        /* Gives the name back through the same door. */
+        struct sx_err first = c->err;
+        eng_catalog_make(c->eng->catalog, c->col, (struct sx_doc){NULL, 0, 0}, &c->err);
+        c->err = first;
+        eng_call_fail_err(c);
+        return;
+    }
+    c->reply.u.doc = config; /* carried to the blocking pool */
+    c->task.fn = create_run;
+    c->task.arg = c;
+    c->eng->exec->blocking(&c->task);
+}
+
+static void delete_run(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_call *c = task->arg;
+    struct eng *e = c->eng;
+    struct eng_collection *col = c->col;
+    struct sx_store_id id = col->id;
+    (void)w;
+    c->col = NULL; /* the drop consumes the map's reference */
+    sx_log(e->host, SX_LOG_INFO, "catalog", "Deleting collection %.*s", (int)col->name.n,
+           col->name.p);
+    if (eng_catalog_drop(e->catalog, col, &c->err) != 0) {
+        eng_call_fail_err(c);
+        return;
+    }
+    c->reply.kind = SX_R_BOOL;
+    c->reply.u.boolean = 1;
+    eng_call_finish(c);
+    eng_catalog_sweep(e->catalog, &id);
+}
+
+void eng_op_collection_delete(struct eng_call *c)
+{
+    c->col = eng_catalog_take(c->eng->catalog, c->op->collection);
+    if (!c->col) {
+        c->reply.kind = SX_R_BOOL;
+        c->reply.u.boolean = 0;
+        eng_call_finish(c);
+        return;
+    }
+    c->task.fn = delete_run;
+    c->task.arg = c;
+    c->eng->exec->blocking(&c->task);
+}

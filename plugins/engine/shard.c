@@ -1,0 +1,379 @@
+/* Shard life: open, waiting calls, publishing, the way of a written call. See shard.h. */
+#include "shard.h"
+
+#include <string.h>
+
+#include "sextant/sx_ban.h"
+
+static void open_run(struct sx_task *task, struct sx_worker *w);
+static void close_run(struct sx_task *task, struct sx_worker *w);
+
+static const struct sx_rows_ops *rops(const struct sx_provider *p)
+{
+    return p->ops;
+}
+static const struct sx_blobs_ops *bops(const struct sx_provider *p)
+{
+    return p->ops;
+}
+
+int eng_shard_create(struct eng *e, struct eng_config *config, const struct sx_store_id *id,
+                     struct sx_dir *dir, struct eng_shard **out, struct sx_err *err)
+{
+    struct eng_shard *s = e->mem->zalloc(e->mem, sizeof(*s));
+    if (!s)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    s->eng = e;
+    s->config = s->config_owned = config;
+    s->id = *id;
+    s->dir = dir;
+    s->waiting_end = &s->waiting;
+    s->unsynced_end = &s->unsynced;
+    s->cause.size = sizeof(s->cause);
+    atomic_init(&s->refs, 1);
+    atomic_init(&s->state, ENG_CLOSED);
+    pthread_mutex_init(&s->lock, NULL);
+    s->open_task.fn = open_run;
+    s->close_task.fn = close_run;
+    *out = s;
+    return 0;
+}
+
+void eng_shard_ref(struct eng_shard *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+}
+
+void eng_shard_unref(struct eng_shard *s)
+{
+    /* pairs with itself: the last one sees every earlier holder's writes */
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    if (atomic_load_explicit(&s->eng->is_stopping, memory_order_acquire))
+        close_run(&s->close_task, NULL); /* no pool runs any more */
+    else
+        s->eng->exec->blocking(&s->close_task); /* unmapping and closing may take a while */
+}
+
+static void close_stores(struct eng_shard *s)
+{
+    struct eng_table *t = &s->table;
+    struct eng_view *v = atomic_load_explicit(&s->view, memory_order_relaxed);
+    if (s->wal)
+        eng_wal_close(s->wal);
+    for (uint32_t i = 0; i < t->n_columns; i++)
+        eng_column_close(s, i);
+    if (t->rows)
+        rops(t->rows_p)->close(t->rows_p->self, t->rows);
+    if (t->payload)
+        bops(t->blobs_p)->close(t->blobs_p->self, t->payload);
+    if (t->ids)
+        eng_ids_destroy(t->ids);
+    if (t->eng)
+        eng_table_fini(t);
+    if (v)
+        eng_view_destroy(s->eng, v);
+    if (s->wal_dir)
+        s->eng->io->dir_close(s->wal_dir);
+    memset(t, 0, sizeof(*t));
+    s->wal = NULL;
+    s->wal_dir = NULL;
+    atomic_store_explicit(&s->view, NULL, memory_order_relaxed);
+}
+
+static void close_run(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_shard *s =
+        (struct eng_shard *)(void *)((char *)task - offsetof(struct eng_shard, close_task));
+    struct eng *e = s->eng;
+    (void)w;
+    close_stores(s);
+    if (s->strand)
+        e->exec->strand_destroy(s->strand);
+    if (s->dir)
+        e->io->dir_close(s->dir);
+    eng_config_destroy(e, s->config_owned);
+    pthread_mutex_destroy(&s->lock);
+    e->mem->release(e->mem, s);
+}
+
+/* --- opening ------------------------------------------------------------------------------------- */
+
+static int replay(void *arg, const struct eng_wal_record *r, struct sx_err *err)
+{
+    return eng_change_apply(arg, r, err);
+}
+
+static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct sx_err *err)
+{
+    struct eng *e = s->eng;
+    struct eng_table *t = &s->table;
+    t->eng = e;
+    t->config = s->config;
+    t->rows_p = e->reg->find(SX_KIND_ROWS, "mmap");
+    t->blobs_p = e->reg->find(SX_KIND_BLOBS, "mmap");
+    if (!t->rows_p || !t->blobs_p)
+        return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides storage mmap");
+    struct sx_rows_conf rc = {.size = sizeof(rc),
+                              .row_size = sizeof(struct eng_row),
+                              .align = 8,
+                              .id = s->id,
+                              .known = m->rows};
+    int res = rops(t->rows_p)->open(t->rows_p->self, e->io, s->dir, "rows", &rc, &t->rows, err);
+    if (res != 0)
+        return res;
+    struct sx_blobs_conf bc = {.size = sizeof(bc),
+                               .segment_bytes = 64ull << 20,
+                               .id = s->id,
+                               .known = {m->payload_bytes, m->payload_tail, 0},
+                               .known_segment = m->payload_segment};
+    res = bops(t->blobs_p)->open(t->blobs_p->self, e->io, s->dir, "payload", &bc, &t->payload, err);
+    if (res != 0)
+        return res;
+    if (m->n_columns != s->config->n_columns)
+        return sx_err_set(err, SX_ECORRUPT, "manifest: %u vector columns, the configuration has %u",
+                          m->n_columns, s->config->n_columns);
+    for (uint32_t i = 0; i < s->config->n_columns; i++) {
+        t->n_columns = i + 1;
+        res = eng_column_open(s, i, &m->columns[i].vec, &m->columns[i].loc, err);
+        if (res != 0)
+            return res;
+    }
+    return 0;
+}
+
+static const struct sx_id *row_id(void *ctx, uint32_t row, struct sx_id *tmp)
+{
+    const struct eng_table *t = ctx;
+    struct sx_rows rows;
+    rops(t->rows_p)->rows(t->rows_p->self, t->rows, &rows);
+    eng_row_id(sx_rows_at(&rows, row), tmp);
+    return tmp;
+}
+
+static int shard_open(struct eng_shard *s, struct sx_err *err)
+{
+    struct eng *e = s->eng;
+    struct eng_table *t = &s->table;
+    struct eng_manifest m;
+    int rc = eng_manifest_read(e, s->dir, &s->id, &m, err);
+    if (rc != 0)
+        return rc;
+    s->checkpoint = m.operation;
+    s->generation = m.generation;
+    rc = open_tables(s, &m, err);
+    if (rc == 0)
+        rc = eng_ids_create(e->mem, e->epoch, row_id, t, &t->ids);
+    if (rc == 0) {
+        t->n_rows = (uint32_t)m.rows.count;
+        t->commit = m.operation;
+        for (uint32_t i = 0; rc == 0 && m.dead && i < t->n_rows; i++) {
+            if (m.dead[i >> 6] == 0)
+                i |= 63;
+            else if (m.dead[i >> 6] >> (i & 63) & 1)
+                rc = eng_table_mark_dead(t, i);
+        }
+    }
+    eng_manifest_fini(e, &m);
+    if (rc == 0)
+        rc = eng_table_rebuild(t, err);
+    if (rc == 0)
+        rc = e->io->dir_open(s->dir, "wal", SX_IO_READ, &s->wal_dir, err);
+    if (rc == 0) {
+        struct eng_wal_conf wc = {.host = e->host,
+                                  .io = e->io,
+                                  .dir = s->wal_dir,
+                                  .id = s->id,
+                                  .segment_bytes = s->config->segment_bytes,
+                                  .checkpoint = s->checkpoint};
+        rc = eng_wal_open(&wc, replay, s, &s->wal, err);
+    }
+    if (rc != 0)
+        return err->code ? rc : sx_err_set(err, rc, "opening the shard failed");
+    if (!s->strand)
+        s->strand = e->exec->strand_create(e->host, SX_CLASS_WRITER);
+    struct eng_deaths *d = eng_table_take_deaths(t);
+    if (d) { /* nobody reads yet */
+        eng_deaths_apply(d);
+        e->mem->release(e->mem, d);
+    }
+    struct eng_view *v = s->strand ? eng_view_create(t) : NULL;
+    if (!v)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    atomic_store_explicit(&s->view, v, memory_order_release);
+    return 0;
+}
+
+static void open_run(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_shard *s =
+        (struct eng_shard *)(void *)((char *)task - offsetof(struct eng_shard, open_task));
+    struct eng *e = s->eng;
+    struct sx_err err = SX_ERR_INIT;
+    uint64_t t0 = e->time->mono_ns();
+    int rc = shard_open(s, &err);
+    if (rc != 0) {
+        close_stores(s);
+        sx_log(e->host, SX_LOG_ERROR, "shard", "Failed to load local shard: %s", err.msg);
+    } else if (s->table.commit > s->checkpoint) {
+        sx_log(e->host, SX_LOG_INFO, "shard", "Recovered %llu operations from the log in %.3f s",
+               (unsigned long long)(s->table.commit - s->checkpoint),
+               (double)(e->time->mono_ns() - t0) / 1e9);
+    }
+    pthread_mutex_lock(&s->lock);
+    s->cause = err;
+    struct eng_call *c = s->waiting, *next;
+    s->waiting = NULL;
+    s->waiting_end = &s->waiting;
+    /* pairs with the acquire in eng_shard_enter() */
+    atomic_store_explicit(&s->state, rc == 0 ? ENG_OPEN : ENG_RED, memory_order_release);
+    pthread_mutex_unlock(&s->lock);
+    for (; c; c = next) {
+        next = c->next;
+        c->next = NULL;
+        if (rc == 0) {
+            c->run(c, w);
+        } else {
+            c->err = err;
+            eng_call_fail_err(c);
+        }
+    }
+    if (rc == 0)
+        eng_checkpoint_soon(s);
+    eng_shard_unref(s);
+}
+
+void eng_shard_enter(struct eng_shard *s, struct eng_call *c)
+{
+    uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire);
+    if (state == ENG_OPEN) {
+        c->run(c, s->eng->exec->self());
+        return;
+    }
+    pthread_mutex_lock(&s->lock);
+    state = atomic_load_explicit(&s->state, memory_order_relaxed);
+    if (state == ENG_OPEN || state == ENG_RED) {
+        struct sx_err cause = s->cause;
+        pthread_mutex_unlock(&s->lock);
+        if (state == ENG_OPEN) {
+            c->run(c, s->eng->exec->self());
+        } else {
+            c->err = cause;
+            eng_call_fail_err(c);
+        }
+        return;
+    }
+    c->next = NULL;
+    *s->waiting_end = c;
+    s->waiting_end = &c->next;
+    if (state == ENG_CLOSED) {
+        atomic_store_explicit(&s->state, ENG_OPENING, memory_order_relaxed);
+        eng_shard_ref(s);
+        s->eng->exec->blocking(&s->open_task);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+int eng_shard_format(struct eng *e, const struct eng_config *config, const struct sx_store_id *id,
+                     struct sx_dir *dir, struct sx_err *err)
+{
+    struct sx_dir *wal = NULL;
+    struct eng_manifest *m = e->mem->zalloc(e->mem, sizeof(*m));
+    if (!m)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    int rc = e->io->dir_open(dir, "wal", SX_IO_CREATE, &wal, err);
+    if (rc == 0) {
+        m->generation = 1;
+        m->n_columns = config->n_columns;
+        for (uint32_t i = 0; i < config->n_columns; i++)
+            m->columns[i].id = config->columns[i].id;
+        rc = e->io->dir_sync(wal, err);
+        e->io->dir_close(wal);
+    }
+    if (rc == 0)
+        rc = eng_manifest_write(e, dir, id, m, err);
+    e->mem->release(e->mem, m);
+    return rc;
+}
+
+/* --- readers ------------------------------------------------------------------------------------- */
+
+void eng_shard_read_begin(struct eng_shard *s, struct eng_reader *r)
+{
+    s->eng->epoch->enter();
+    /* pairs with the release in eng_shard_publish() */
+    const struct eng_view *v = atomic_load_explicit(&s->view, memory_order_acquire);
+    eng_reader_init(r, &s->table, v);
+}
+
+void eng_shard_read_end(struct eng_shard *s)
+{
+    s->eng->epoch->leave();
+}
+
+/* --- writing ------------------------------------------------------------------------------------- */
+
+struct superseded {
+    struct eng_shard *shard;
+    struct eng_view *view;
+    struct eng_deaths *deaths;
+};
+
+/* No reader of the old view is left: the rows that died with it may be hidden from inner loops. */
+static void superseded_free(void *arg)
+{
+    struct superseded *p = arg;
+    const struct sx_mem *mem = p->shard->eng->mem;
+    if (p->deaths) {
+        eng_deaths_apply(p->deaths);
+        mem->release(mem, p->deaths);
+    }
+    eng_view_destroy(p->shard->eng, p->view);
+    eng_shard_unref(p->shard);
+    mem->release(mem, p);
+}
+
+int eng_shard_publish(struct eng_shard *s)
+{
+    struct eng *e = s->eng;
+    struct superseded *p = e->mem->alloc(e->mem, sizeof(*p));
+    struct eng_view *v = eng_view_create(&s->table);
+    if (!p || !v) {
+        e->mem->release(e->mem, p);
+        if (v)
+            eng_view_destroy(e, v);
+        return SX_ENOMEM;
+    }
+    p->shard = s;
+    p->deaths = eng_table_take_deaths(&s->table);
+    eng_shard_ref(s);
+    /* pairs with the acquire in eng_shard_read_begin() */
+    p->view = atomic_exchange_explicit(&s->view, v, memory_order_acq_rel);
+    e->epoch->retire(superseded_free, p);
+    return 0;
+}
+
+void eng_shard_stop_writes(struct eng_shard *s, const struct sx_err *cause)
+{
+    sx_log(s->eng->host, SX_LOG_ERROR, "shard", "The shard takes no more writes: %s", cause->msg);
+    pthread_mutex_lock(&s->lock);
+    s->cause = *cause;
+    pthread_mutex_unlock(&s->lock);
+    atomic_store_explicit(&s->write_failed, cause->code ? cause->code : SX_EINTERNAL,
+                          memory_order_release);
+}
+
+void eng_shard_written(struct eng_shard *s, struct eng_call *c, int wait)
+{
+    if (!wait) {
+        eng_call_finish(c);
+    } else {
+        pthread_mutex_lock(&s->lock);
+        c->next = NULL;
+        *s->unsynced_end = c;
+        s->unsynced_end = &c->next;
+        pthread_mutex_unlock(&s->lock);
+        eng_committer_due(s->eng->committer, s);
+    }
+    eng_checkpoint_consider(s);
+}

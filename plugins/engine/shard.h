@@ -1,0 +1,149 @@
+/* One shard: a table, its log, one strand that writes, and the view readers take.
+ *
+ * States. CLOSED -> OPENING (blocking pool: manifest, stores, replay) -> OPEN; RED when the files
+ * are damaged (every operation answers the cause, nothing is changed on disk). Operations that
+ * arrive before OPEN wait in a queue. A shard is opened on first use, so thousands of idle
+ * collections cost a catalogue entry each.
+ *
+ * References: the catalogue's collection holds one; every call in flight and every retired death
+ * list holds one. When the last goes, stores and log are closed and memory is freed.
+ *
+ * Writes. Everything between eng_shard_write_begin() and publish runs on the strand. The log record
+ * is appended, the change applied, the view published; then the call either finishes
+ * (wait=false) or waits for the committer. */
+#ifndef ENG_SHARD_H
+#define ENG_SHARD_H
+
+#include "table.h"
+#include "wal.h"
+
+enum { ENG_CLOSED = 0, ENG_OPENING, ENG_OPEN, ENG_RED };
+
+struct eng_shard {
+    struct eng *eng;
+    const struct eng_config *config; /* lives as long as the shard */
+    struct eng_config *config_owned;
+    struct sx_store_id id;
+    struct sx_dir *dir, *wal_dir;    /* of the shard; open while the shard is */
+    struct eng_shard *next_open;
+    _Atomic uint32_t refs;
+    _Atomic uint32_t state;
+    pthread_mutex_t lock;            /* state changes, waiting, synced list */
+    struct eng_call *waiting, **waiting_end; /* until OPEN */
+    struct sx_err cause;             /* why RED, or why writes are refused */
+
+    struct sx_strand *strand;
+    struct eng_wal *wal;             /* S */
+    struct eng_table table;          /* S; readers through views */
+    _Atomic(struct eng_view *) view;
+    _Atomic int write_failed;        /* code: applied state and log differ, or the log is dead */
+
+    /* Calls whose record is appended and must be durable before they are answered, in number
+     * order. Guarded by lock. */
+    struct eng_call *unsynced, **unsynced_end;
+    struct eng_shard *commit_next;   /* the committer's list */
+    uint32_t commit_queued;
+
+    /* Checkpoints: see checkpoint.c. */
+    uint64_t checkpoint;             /* S: operation number of the last durable manifest */
+    uint64_t generation;             /* S: number of the manifest */
+    uint32_t checkpointing;          /* S */
+    _Atomic uint32_t tick_posted;
+    struct sx_task checkpoint_task, tick_task, open_task, close_task;
+    void (*checkpoint_done)(struct eng_shard *s, void *arg);
+    void *checkpoint_arg;
+};
+
+/* Takes config. The shard's files lie in dir ("<collection>/0"), taken too. One reference is
+ * returned. */
+int eng_shard_create(struct eng *e, struct eng_config *config, const struct sx_store_id *id,
+                     struct sx_dir *dir, struct eng_shard **out, struct sx_err *err);
+void eng_shard_ref(struct eng_shard *s);
+void eng_shard_unref(struct eng_shard *s);
+/* Calls c->run once the shard is open; fails the call when it is red. Takes over c. */
+void eng_shard_enter(struct eng_shard *s, struct eng_call *c);
+/* Writes the first, empty manifest of a new shard [blocking]. */
+int eng_shard_format(struct eng *e, const struct eng_config *config, const struct sx_store_id *id,
+                     struct sx_dir *dir, struct sx_err *err);
+
+/* Reader's entry [L, W]: epoch entered, view pinned until eng_shard_read_end(). */
+void eng_shard_read_begin(struct eng_shard *s, struct eng_reader *r);
+void eng_shard_read_end(struct eng_shard *s);
+
+/* [S] publishes the table as it is; retires the old view and the deaths. */
+int eng_shard_publish(struct eng_shard *s);
+/* [S] After append and apply: finishes the call now, or hands it to the committer. */
+void eng_shard_written(struct eng_shard *s, struct eng_call *c, int wait);
+/* [S] Refuses further writes until the shard is opened again; readers go on. */
+void eng_shard_stop_writes(struct eng_shard *s, const struct sx_err *cause);
+
+/* commit.c: one committer for all shards. */
+struct eng_committer;
+int eng_committer_create(struct eng *e, struct eng_committer **out);
+void eng_committer_destroy(struct eng_committer *c); /* nothing queued any more */
+/* [A] the shard has unsynced calls. */
+void eng_committer_due(struct eng_committer *c, struct eng_shard *s);
+
+/* checkpoint.c */
+void eng_checkpoint_start(struct eng_shard *s); /* [S] does nothing while one runs */
+void eng_checkpoint_consider(struct eng_shard *s); /* [S] after each write */
+void eng_checkpoint_soon(struct eng_shard *s);     /* [once, after open] considers on the strand */
+void eng_checkpoint_tick(struct eng_shard *s);     /* [A] starts one on the strand */
+/* Makes everything durable and calls done on some thread: clean stop. [A] */
+void eng_checkpoint_final(struct eng_shard *s, void (*done)(struct eng_shard *, void *), void *arg);
+
+/* manifest.c: what is durable of a shard. */
+struct eng_manifest {
+    uint64_t generation, operation, n_dead;
+    struct sx_store_mark rows;
+    uint32_t payload_segment, payload_tail;
+    uint64_t payload_bytes;
+    uint32_t n_columns, pad;
+    struct {
+        uint32_t id;
+        struct sx_store_mark vec, loc;
+    } columns[ENG_MAX_COLUMNS];
+    uint64_t *dead; /* words of 64 rows, n_rows bits, owned; NULL when n_dead is 0 */
+};
+/* [blocking] Reads and checks "manifest" and the dead bits it names. SX_ECORRUPT names the file. */
+int eng_manifest_read(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
+                      struct eng_manifest *out, struct sx_err *err);
+/* [blocking] Writes both durably and renames the manifest into place; then removes the dead-bit
+ * file of the generation before. */
+int eng_manifest_write(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
+                       const struct eng_manifest *m, struct sx_err *err);
+void eng_manifest_fini(struct eng *e, struct eng_manifest *m);
+
+/* column.c */
+/* Opens the column's stores at the marks and resolves distance and index. */
+int eng_column_open(struct eng_shard *s, uint32_t i, const struct sx_store_mark *vec,
+                    const struct sx_store_mark *loc, struct sx_err *err);
+void eng_column_close(struct eng_shard *s, uint32_t i);
+/* Converts a prepared f32 vector to the column's row form; out has row_bytes. */
+void eng_column_encode(const struct eng_column *c, const float *v, void *out);
+void eng_column_decode(const struct eng_column *c, const void *row, float *out);
+/* The preprocessing of stored vectors and queries; in == out allowed. */
+void eng_column_prepare(const struct eng_column *c, const float *in, float *out);
+
+/* record.c: bodies of log records. Vectors lie in them as the column stores them, so that log, store
+ * and replay hold the same bytes.
+ *
+ *   UPSERT  u32 points, u32 0; per point: u64 id hi, u64 id lo, u32 id kind, u32 vectors,
+ *           u32 payload bytes, u32 0; per vector: u32 column id, u32 bytes, data to 8; payload to 8
+ *   DELETE  u32 ids, u32 0; per id: u64 hi, u64 lo, u32 kind, u32 0
+ *   FAILED  the text that the caller got
+ */
+enum { ENG_REC_UPSERT = 1, ENG_REC_DELETE = 2, ENG_REC_FAILED = 3 };
+/* Builds the body of an upsert in the arena [W]. Each id once, the last occurrence wins. Names,
+ * kinds and dimensions are checked: EINPUT with the client's text, which at this point is an
+ * application-time error. */
+int eng_record_upsert(struct eng_shard *s, const struct sx_args_upsert *args,
+                      struct sx_arena *arena, struct sx_str *out, struct sx_err *err);
+int eng_record_delete(const struct sx_id *ids, uint32_t n, struct sx_arena *arena,
+                      struct sx_str *out, struct sx_err *err);
+
+/* change.c: a record applied to the table, at run time and at replay alike [S]. Bodies are checked:
+ * one that does not fit is ECORRUPT. */
+int eng_change_apply(struct eng_shard *s, const struct eng_wal_record *r, struct sx_err *err);
+
+#endif

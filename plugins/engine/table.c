@@ -1,0 +1,575 @@
+/* The row table: appending versions, killing them, and reading through a view. See table.h. */
+#include "table.h"
+
+#include <string.h>
+
+#include "sextant/sx_ban.h"
+
+static const struct sx_rows_ops *rops(const struct sx_provider *p)
+{
+    return p->ops;
+}
+static const struct sx_blobs_ops *bops(const struct sx_provider *p)
+{
+    return p->ops;
+}
+
+/* --- views and readers --------------------------------------------------------------------------- */
+
+struct eng_view *eng_view_create(const struct eng_table *t)
+{
+    uint32_t n_chunks = (uint32_t)(((uint64_t)t->n_rows + SX_CHUNK_ROWS - 1) >> SX_CHUNK_SHIFT);
+    struct eng_view *v =
+        t->eng->mem->alloc(t->eng->mem, sizeof(*v) + n_chunks * sizeof(v->fill[0]));
+    if (!v)
+        return NULL;
+    v->commit = t->commit;
+    v->n_live = t->n_live;
+    v->n_rows = t->n_rows;
+    v->n_chunks = n_chunks;
+    v->n_columns = t->n_columns;
+    for (uint32_t c = 0; c < t->n_columns; c++) {
+        v->columns[c].n_nodes = t->columns[c].n_nodes;
+        v->columns[c].in_step = t->columns[c].in_step;
+    }
+    for (uint32_t i = 0; i < n_chunks; i++)
+        v->fill[i] = i + 1 < n_chunks ? SX_CHUNK_ROWS : t->n_rows - (i << SX_CHUNK_SHIFT);
+    return v;
+}
+
+void eng_view_destroy(const struct eng *e, struct eng_view *v)
+{
+    e->mem->release(e->mem, v);
+}
+
+void eng_reader_init(struct eng_reader *r, const struct eng_table *t, const struct eng_view *v)
+{
+    r->v = v;
+    r->t = t;
+    rops(t->rows_p)->rows(t->rows_p->self, t->rows, &r->rows);
+    /* pairs with the release in side_for() */
+    r->sides = atomic_load_explicit(&((struct eng_table *)(uintptr_t)t)->sides,
+                                    memory_order_acquire);
+    r->vis = (struct sx_view){.size = sizeof(r->vis), .n_chunks = v->n_chunks, .fill = v->fill};
+    /* Without any death there is no table of dead bits at all; sides_cover() keeps it as long as
+     * the chunks of any view. */
+    if (r->sides)
+        r->vis.dead = r->sides->dead;
+}
+
+static uint64_t died_of(const struct eng_sides *s, uint32_t row)
+{
+    uint32_t c = row >> SX_CHUNK_SHIFT;
+    if (!s || c >= s->n || !s->side[c].died)
+        return 0;
+    return atomic_load_explicit(&s->side[c].died[row & (SX_CHUNK_ROWS - 1)], memory_order_acquire);
+}
+
+int eng_reader_alive(const struct eng_reader *r, uint32_t row)
+{
+    uint64_t d = died_of(r->sides, row);
+    return d == 0 || d > r->v->commit;
+}
+
+uint32_t eng_reader_back(const struct eng_reader *r, uint32_t row)
+{
+    while (row != ENG_NO_ROW && !eng_reader_knows(r, row))
+        row = eng_reader_row(r, row)->prev;
+    return row != ENG_NO_ROW && eng_reader_alive(r, row) ? row : ENG_NO_ROW;
+}
+
+uint32_t eng_reader_find(const struct eng_reader *r, const struct sx_id *id)
+{
+    return eng_reader_back(r, eng_ids_find(r->t->ids, id));
+}
+
+uint32_t eng_reader_loc(const struct eng_reader *r, uint32_t c, uint32_t row)
+{
+    const struct eng_column *col = &r->t->columns[c];
+    if (r->v->columns[c].in_step)
+        return row;
+    struct sx_rows loc;
+    rops(r->t->rows_p)->rows(r->t->rows_p->self, col->loc, &loc);
+    return *(const uint32_t *)sx_rows_at(&loc, row);
+}
+
+int eng_reader_row_of(const struct eng_reader *r, uint32_t c, struct sx_rows *out)
+{
+    if (r->v->columns[c].in_step)
+        return 0;
+    struct eng_column *col = (struct eng_column *)(uintptr_t)&r->t->columns[c];
+    /* pairs with the release in row_of_room() */
+    struct eng_row_of *m = atomic_load_explicit(&col->row_of, memory_order_acquire);
+    *out = (struct sx_rows){sizeof(*out), 4, SX_CHUNK_SHIFT, r->v->columns[c].n_nodes,
+                            m ? (const uint8_t *const *)m->chunks : NULL};
+    return 1;
+}
+
+uint32_t eng_reader_node_row(const struct eng_reader *r, uint32_t c, uint32_t node)
+{
+    struct sx_rows row_of;
+    uint32_t row = node;
+    if (eng_reader_row_of(r, c, &row_of))
+        row = __atomic_load_n((const uint32_t *)sx_rows_at(&row_of, node), __ATOMIC_ACQUIRE);
+    if (eng_reader_knows(r, row))
+        return eng_reader_alive(r, row) ? row : ENG_NO_ROW;
+    row = eng_reader_back(r, row);
+    /* The older version may lie elsewhere: then its own node speaks for it. */
+    if (row != ENG_NO_ROW && eng_reader_loc(r, c, row) != node)
+        return ENG_NO_ROW;
+    return row;
+}
+
+/* --- deaths -------------------------------------------------------------------------------------- */
+
+static void release_sides(void *arg)
+{
+    struct eng_sides *s = arg;
+    const struct sx_mem *mem = *(const struct sx_mem *const *)(s->dead + s->n);
+    mem->release(mem, s);
+}
+
+/* A table for at least n_chunks chunks that takes over the sides there are. The dead words'
+ * addresses lie behind the sides in the same block, and behind those the allocator, for the retire
+ * callback. */
+static struct eng_sides *sides_copy(struct eng_table *t, uint32_t n_chunks)
+{
+    struct eng *e = t->eng;
+    struct eng_sides *old = atomic_load_explicit(&t->sides, memory_order_relaxed);
+    if (old && old->n > n_chunks)
+        n_chunks = old->n;
+    uint64_t bytes = sizeof(*old) + n_chunks * (sizeof(struct eng_chunk_side) + sizeof(uint64_t *)) +
+                     sizeof(const struct sx_mem *);
+    struct eng_sides *s = e->mem->zalloc(e->mem, bytes);
+    if (!s)
+        return NULL;
+    s->n = n_chunks;
+    s->dead = (const uint64_t **)&s->side[n_chunks];
+    memcpy(s->dead + n_chunks, &e->mem, sizeof(e->mem));
+    if (old) {
+        memcpy(s->side, old->side, old->n * sizeof(old->side[0]));
+        memcpy(s->dead, old->dead, old->n * sizeof(old->dead[0]));
+    }
+    return s;
+}
+
+static void sides_publish(struct eng_table *t, struct eng_sides *s)
+{
+    struct eng_sides *old = atomic_load_explicit(&t->sides, memory_order_relaxed);
+    /* pairs with the acquire in eng_reader_init() */
+    atomic_store_explicit(&t->sides, s, memory_order_release);
+    if (old)
+        t->eng->epoch->retire(release_sides, old);
+}
+
+/* Keeps the table of dead words as long as the chunks, so that readers need no second bound. */
+static int sides_cover(struct eng_table *t, uint64_t n_rows)
+{
+    struct eng_sides *old = atomic_load_explicit(&t->sides, memory_order_relaxed);
+    uint32_t n_chunks = (uint32_t)((n_rows + SX_CHUNK_ROWS - 1) >> SX_CHUNK_SHIFT);
+    if (!old || n_chunks <= old->n)
+        return 0;
+    struct eng_sides *s = sides_copy(t, n_chunks + n_chunks / 2);
+    if (!s)
+        return SX_ENOMEM;
+    sides_publish(t, s);
+    return 0;
+}
+
+/* The side of chunk c, made when it is missing; NULL when memory is short. */
+static struct eng_chunk_side *side_for(struct eng_table *t, uint32_t c)
+{
+    const struct sx_mem *mem = t->eng->mem;
+    struct eng_sides *s = atomic_load_explicit(&t->sides, memory_order_relaxed);
+    if (s && c < s->n && s->side[c].died)
+        return &s->side[c];
+    uint32_t n_chunks = (uint32_t)(((uint64_t)t->n_rows + SX_CHUNK_ROWS - 1) >> SX_CHUNK_SHIFT);
+    s = sides_copy(t, n_chunks > c ? n_chunks : c + 1);
+    if (!s)
+        return NULL;
+    s->side[c].died = mem->zalloc(mem, SX_CHUNK_ROWS * sizeof(uint64_t));
+    s->side[c].dead = mem->zalloc(mem, SX_CHUNK_ROWS / 8);
+    if (!s->side[c].died || !s->side[c].dead) {
+        mem->release(mem, (void *)(uintptr_t)s->side[c].died);
+        mem->release(mem, (void *)(uintptr_t)s->side[c].dead);
+        mem->release(mem, s);
+        return NULL;
+    }
+    s->dead[c] = (const uint64_t *)(uintptr_t)s->side[c].dead;
+    sides_publish(t, s);
+    return &s->side[c];
+}
+
+static int deaths_room(struct eng_table *t, uint32_t n)
+{
+    struct eng_deaths *d = t->deaths;
+    uint32_t have = d ? d->n : 0, cap = d ? d->cap : 0;
+    if (have + n <= cap)
+        return 0;
+    while (cap < have + n)
+        cap = cap ? cap * 2 : 64;
+    d = t->eng->mem->resize(t->eng->mem, d, sizeof(*d) + (uint64_t)cap * sizeof(d->bits[0]));
+    if (!d)
+        return SX_ENOMEM;
+    d->n = have;
+    d->cap = cap;
+    t->deaths = d;
+    return 0;
+}
+
+/* Room (sides, death list) for killing the rows; afterwards kill() cannot fail. */
+static int kill_room(struct eng_table *t, const uint32_t *rows, uint32_t n, struct sx_err *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (rows[i] != ENG_NO_ROW && !side_for(t, rows[i] >> SX_CHUNK_SHIFT))
+            return sx_err_set(err, SX_ENOMEM, "out of memory");
+    }
+    if (deaths_room(t, n) != 0)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    return 0;
+}
+
+static void kill(struct eng_table *t, uint32_t row, uint64_t number)
+{
+    struct eng_chunk_side *s = side_for(t, row >> SX_CHUNK_SHIFT);
+    uint32_t o = row & (SX_CHUNK_ROWS - 1);
+    atomic_store_explicit(&s->died[o], number, memory_order_release);
+    struct eng_deaths *d = t->deaths;
+    d->bits[d->n].word = &s->dead[o >> 6];
+    d->bits[d->n].mask = 1ull << (o & 63);
+    d->n++;
+    t->n_live--;
+}
+
+struct eng_deaths *eng_table_take_deaths(struct eng_table *t)
+{
+    struct eng_deaths *d = t->deaths;
+    if (!d || d->n == 0)
+        return NULL;
+    t->deaths = NULL;
+    return d;
+}
+
+void eng_deaths_apply(struct eng_deaths *d)
+{
+    for (uint32_t i = 0; i < d->n; i++)
+        atomic_fetch_or_explicit(d->bits[i].word, d->bits[i].mask, memory_order_relaxed);
+}
+
+int eng_table_mark_dead(struct eng_table *t, uint32_t row)
+{
+    struct eng_chunk_side *s = side_for(t, row >> SX_CHUNK_SHIFT);
+    uint32_t o = row & (SX_CHUNK_ROWS - 1);
+    if (!s)
+        return SX_ENOMEM;
+    atomic_store_explicit(&s->died[o], 1, memory_order_relaxed);
+    atomic_fetch_or_explicit(&s->dead[o >> 6], 1ull << (o & 63), memory_order_relaxed);
+    return 0;
+}
+
+int eng_table_is_dead(const struct eng_table *t, uint32_t row)
+{
+    return died_of(atomic_load_explicit(&((struct eng_table *)(uintptr_t)t)->sides,
+                                        memory_order_relaxed),
+                   row) != 0;
+}
+
+uint32_t eng_table_find(const struct eng_table *t, const struct sx_id *id)
+{
+    uint32_t row = eng_ids_find(t->ids, id);
+    return row != ENG_NO_ROW && !eng_table_is_dead(t, row) ? row : ENG_NO_ROW;
+}
+
+/* --- node -> row --------------------------------------------------------------------------------- */
+
+struct retired {
+    const struct sx_mem *mem;
+    void *p;
+};
+static void release_retired(void *arg)
+{
+    struct retired *r = arg;
+    const struct sx_mem *mem = r->mem;
+    mem->release(mem, r->p);
+    mem->release(mem, r);
+}
+
+static int retire_block(struct eng *e, void *p)
+{
+    struct retired *r = e->mem->alloc(e->mem, sizeof(*r));
+    if (!r)
+        return SX_ENOMEM;
+    r->mem = e->mem;
+    r->p = p;
+    e->epoch->retire(release_retired, r);
+    return 0;
+}
+
+/* Chunks for nodes below n. A column that leaves step gets identity for the nodes it has. */
+static int row_of_room(struct eng_table *t, struct eng_column *c, uint32_t n)
+{
+    struct eng *e = t->eng;
+    struct eng_row_of *old = atomic_load_explicit(&c->row_of, memory_order_relaxed);
+    uint32_t chunks = (uint32_t)(((uint64_t)n + SX_CHUNK_ROWS - 1) >> SX_CHUNK_SHIFT);
+    if (chunks == 0)
+        chunks = 1;
+    if (old && old->n_chunks >= chunks)
+        return 0;
+    struct eng_row_of *m = e->mem->zalloc(e->mem, sizeof(*m) + chunks * sizeof(m->chunks[0]));
+    if (!m)
+        return SX_ENOMEM;
+    m->n_chunks = chunks;
+    uint32_t have = old ? old->n_chunks : 0;
+    if (old)
+        memcpy(m->chunks, old->chunks, have * sizeof(m->chunks[0]));
+    for (uint32_t i = have; i < chunks; i++) {
+        m->chunks[i] = e->mem->zalloc(e->mem, SX_CHUNK_ROWS * 4u);
+        if (!m->chunks[i]) {
+            while (i-- > have)
+                e->mem->release(e->mem, m->chunks[i]);
+            e->mem->release(e->mem, m);
+            return SX_ENOMEM;
+        }
+    }
+    if (!old) {
+        for (uint32_t i = 0; i < c->n_nodes; i++)
+            ((uint32_t *)(void *)m->chunks[i >> SX_CHUNK_SHIFT])[i & (SX_CHUNK_ROWS - 1)] = i;
+    } else if (retire_block(e, old) != 0) {
+        for (uint32_t i = have; i < chunks; i++)
+            e->mem->release(e->mem, m->chunks[i]);
+        e->mem->release(e->mem, m);
+        return SX_ENOMEM;
+    }
+    /* pairs with the acquire in eng_reader_row_of() */
+    atomic_store_explicit(&c->row_of, m, memory_order_release);
+    return 0;
+}
+
+static void row_of_set(struct eng_column *c, uint32_t node, uint32_t row)
+{
+    struct eng_row_of *m = atomic_load_explicit(&c->row_of, memory_order_relaxed);
+    __atomic_store_n((uint32_t *)(void *)m->chunks[node >> SX_CHUNK_SHIFT] +
+                         (node & (SX_CHUNK_ROWS - 1)),
+                     row, __ATOMIC_RELEASE);
+}
+
+/* --- applying ------------------------------------------------------------------------------------ */
+
+static void *scratch(struct eng_table *t, uint64_t n)
+{
+    if (n > t->scratch_n) {
+        t->eng->mem->release(t->eng->mem, t->scratch);
+        t->scratch_n = 0;
+        t->scratch = t->eng->mem->alloc(t->eng->mem, n + n / 2);
+        if (t->scratch)
+            t->scratch_n = n + n / 2;
+    }
+    return t->scratch;
+}
+
+/* Vectors and locations of column ci for n new rows. */
+static int put_column(struct eng_table *t, uint32_t ci, const struct eng_new_row *rows, uint32_t n,
+                      struct sx_err *err)
+{
+    struct eng_column *c = &t->columns[ci];
+    uint32_t have = 0, first = c->n_nodes, node = first, at = 0;
+    for (uint32_t i = 0; i < n; i++)
+        have += rows[i].vectors[ci] != NULL;
+
+    uint64_t loc_at = ((uint64_t)have * c->row_bytes + 63) & ~63ull;
+    uint8_t *buf = scratch(t, loc_at + n * 4ull);
+    if (!buf)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    uint32_t *locs = (uint32_t *)(void *)(buf + loc_at);
+    for (uint32_t i = 0; i < n; i++) {
+        locs[i] = ENG_NO_LOC;
+        if (rows[i].vectors[ci]) {
+            memcpy(buf + (uint64_t)at++ * c->row_bytes, rows[i].vectors[ci], c->row_bytes);
+            locs[i] = node++;
+        }
+    }
+    int stays = c->in_step && have == n && first == t->n_rows;
+    if (!stays && row_of_room(t, c, node) != 0)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    uint32_t got = first;
+    int rc = 0;
+    if (have)
+        rc = rops(c->rows_p)->append(c->rows_p->self, c->vec, buf, have, &got, err);
+    if (rc == 0 && got != first)
+        rc = sx_err_set(err, SX_EINTERNAL, "vectors are out of step with the table");
+    if (rc == 0)
+        rc = rops(t->rows_p)->append(t->rows_p->self, c->loc, locs, n, &got, err);
+    if (rc == 0 && got != t->n_rows)
+        rc = sx_err_set(err, SX_EINTERNAL, "locations are out of step with the table");
+    if (rc != 0)
+        return rc;
+    if (!stays) {
+        for (uint32_t i = 0; i < n; i++) {
+            if (locs[i] != ENG_NO_LOC)
+                row_of_set(c, locs[i], t->n_rows + i);
+        }
+        c->in_step = 0;
+    }
+    __atomic_store_n(&c->n_nodes, node, __ATOMIC_RELEASE); /* pairs with source_count() */
+    return 0;
+}
+
+static int put_payloads(struct eng_table *t, const struct eng_new_row *rows, uint32_t n,
+                        sx_locator *locs, struct sx_str *blobs, struct sx_err *err)
+{
+    uint32_t have = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (rows[i].payload.n)
+            blobs[have++] = rows[i].payload;
+    }
+    int rc = have ? bops(t->blobs_p)->put(t->blobs_p->self, t->payload, blobs, have, locs, err) : 0;
+    if (rc != 0)
+        return rc;
+    for (uint32_t i = n; i-- > 0;)
+        locs[i] = rows[i].payload.n ? locs[--have] : ENG_NO_BLOB;
+    return 0;
+}
+
+int eng_table_put(struct eng_table *t, uint64_t number, const struct eng_new_row *rows, uint32_t n,
+                  struct sx_err *err)
+{
+    struct eng *e = t->eng;
+    uint32_t base = t->n_rows, first = base;
+    int rc = 0;
+
+    if ((uint64_t)base + n >= ENG_NO_ROW)
+        return sx_err_set(err, SX_ENOSPACE, "the shard's row numbers are used up");
+    uint8_t *mem = e->mem->alloc(
+        e->mem, n * (sizeof(struct eng_row) + sizeof(sx_locator) + sizeof(struct sx_str) + 4ull));
+    if (!mem)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    struct eng_row *out = (struct eng_row *)(void *)mem;
+    sx_locator *locs = (sx_locator *)(out + n);
+    struct sx_str *blobs = (struct sx_str *)(locs + n);
+    uint32_t *old = (uint32_t *)(blobs + n);
+
+    for (uint32_t i = 0; i < n; i++)
+        old[i] = eng_table_find(t, &rows[i].id);
+    if (eng_ids_reserve(t->ids, n) != 0)
+        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = kill_room(t, old, n, err);
+    if (rc == 0 && sides_cover(t, (uint64_t)base + n) != 0)
+        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    for (uint32_t c = 0; rc == 0 && c < t->n_columns; c++)
+        rc = put_column(t, c, rows, n, err);
+    if (rc == 0)
+        rc = put_payloads(t, rows, n, locs, blobs, err);
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        out[i] = (struct eng_row){rows[i].id.hi,
+                                  rows[i].id.lo,
+                                  number,
+                                  locs[i],
+                                  eng_ids_find(t->ids, &rows[i].id),
+                                  rows[i].id.kind == SX_ID_UUID ? ENG_ROW_UUID : 0};
+    }
+    if (rc == 0)
+        rc = rops(t->rows_p)->append(t->rows_p->self, t->rows, out, n, &first, err);
+    if (rc == 0 && first != base)
+        rc = sx_err_set(err, SX_EINTERNAL, "the row table is out of step");
+    if (rc == 0) {
+        for (uint32_t i = 0; i < n; i++) {
+            if (old[i] != ENG_NO_ROW)
+                kill(t, old[i], number);
+            eng_ids_put(t->ids, &rows[i].id, base + i);
+        }
+        eng_ids_commit(t->ids);
+        t->n_rows = base + n;
+        t->n_live += n;
+        t->commit = number;
+    }
+    e->mem->release(e->mem, mem);
+    return rc;
+}
+
+int eng_table_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n,
+                   struct sx_err *err)
+{
+    struct eng *e = t->eng;
+    uint32_t *rows = e->mem->alloc(e->mem, (n ? n : 1) * 4ull);
+    if (!rows)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < n; i++)
+        rows[i] = eng_table_find(t, &ids[i]);
+    int rc = kill_room(t, rows, n, err);
+    if (rc == 0) {
+        for (uint32_t i = 0; i < n; i++) {
+            /* The same id twice: the second find would see it dead, but the rows were looked up
+             * before any died. */
+            if (rows[i] != ENG_NO_ROW && !eng_table_is_dead(t, rows[i]))
+                kill(t, rows[i], number);
+        }
+        t->commit = number;
+    }
+    e->mem->release(e->mem, rows);
+    return rc;
+}
+
+/* --- open ---------------------------------------------------------------------------------------- */
+
+int eng_table_rebuild(struct eng_table *t, struct sx_err *err)
+{
+    struct eng *e = t->eng;
+    struct sx_rows rows, loc;
+    uint32_t *live = e->mem->alloc(e->mem, (t->n_rows ? t->n_rows : 1) * 4ull);
+    uint32_t n = 0;
+    if (!live)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    rops(t->rows_p)->rows(t->rows_p->self, t->rows, &rows);
+    for (uint32_t i = 0; i < t->n_rows; i++) {
+        if (!eng_table_is_dead(t, i))
+            live[n++] = i;
+    }
+    t->n_live = n;
+    int rc = eng_ids_load(t->ids, live, n);
+    e->mem->release(e->mem, live);
+    if (rc != 0)
+        return sx_err_set(err, rc, "loading the ids failed");
+
+    for (uint32_t ci = 0; ci < t->n_columns; ci++) {
+        struct eng_column *c = &t->columns[ci];
+        rops(t->rows_p)->rows(t->rows_p->self, c->loc, &loc);
+        c->in_step = c->n_nodes == t->n_rows;
+        for (uint32_t i = 0; c->in_step && i < t->n_rows; i++)
+            c->in_step = *(const uint32_t *)sx_rows_at(&loc, i) == i;
+        if (c->in_step)
+            continue;
+        if (row_of_room(t, c, c->n_nodes) != 0)
+            return sx_err_set(err, SX_ENOMEM, "out of memory");
+        /* In row order, so that the newest version of a shared location wins. */
+        for (uint32_t i = 0; i < t->n_rows; i++) {
+            uint32_t l = *(const uint32_t *)sx_rows_at(&loc, i);
+            if (l == ENG_NO_LOC)
+                continue;
+            if (l >= c->n_nodes)
+                return sx_err_set(err, SX_ECORRUPT, "row %u points at vector %u of %u", i, l,
+                                  c->n_nodes);
+            row_of_set(c, l, i);
+        }
+    }
+    return 0;
+}
+
+void eng_table_fini(struct eng_table *t)
+{
+    const struct sx_mem *mem = t->eng->mem;
+    struct eng_sides *s = atomic_load_explicit(&t->sides, memory_order_relaxed);
+    for (uint32_t i = 0; s && i < s->n; i++) {
+        mem->release(mem, (void *)(uintptr_t)s->side[i].died);
+        mem->release(mem, (void *)(uintptr_t)s->side[i].dead);
+    }
+    mem->release(mem, s);
+    for (uint32_t c = 0; c < t->n_columns; c++) {
+        struct eng_row_of *m = atomic_load_explicit(&t->columns[c].row_of, memory_order_relaxed);
+        for (uint32_t i = 0; m && i < m->n_chunks; i++)
+            mem->release(mem, m->chunks[i]);
+        mem->release(mem, m);
+    }
+    mem->release(mem, t->deaths);
+    mem->release(mem, t->scratch);
+}

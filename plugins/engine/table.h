@@ -1,0 +1,174 @@
+/* The row table of one shard and what readers see of it.
+ *
+ * A row is one version of one point: fixed 40-byte entries, appended and never changed. Beside the
+ * entries, per row chunk and only in memory: `died` (the operation that replaced or deleted the row,
+ * 0 = alive) and the dead bits that inner loops test. Both are made when the first row of a chunk
+ * dies: a collection that is only filled pays nothing for them.
+ *
+ * died decides when a candidate enters a result: a row is visible to a view with commit S when it
+ * lies below the view's fill and has not died at or before S. The dead bit is set later, by a
+ * callback that runs once no view older than the death can remain (sx.epoch), so no reader ever
+ * loses the old version before the new one shows.
+ *
+ * Threads: one writer [S]; readers [W] inside an epoch through a view. */
+#ifndef ENG_TABLE_H
+#define ENG_TABLE_H
+
+#include "config.h"
+#include "ids.h"
+
+#define ENG_ROW_UUID 1u
+
+struct eng_row {
+    uint64_t id_hi, id_lo;
+    uint64_t version;    /* operation number that wrote this version */
+    sx_locator payload;  /* or ENG_NO_BLOB */
+    uint32_t prev;       /* row of the version before, or ENG_NO_ROW; valid until that dies for good */
+    uint32_t flags;
+};
+_Static_assert(sizeof(struct eng_row) == 40, "row entries are a file format");
+
+struct eng_chunk_side {
+    _Atomic(uint64_t) *died; /* SX_CHUNK_ROWS entries */
+    _Atomic(uint64_t) *dead; /* SX_CHUNK_ROWS bits */
+};
+
+/* Chunk tables as readers see them; replaced as a whole when a chunk gets its side, old ones
+ * retired. The arrays they point to live as long as the table. */
+struct eng_sides {
+    uint32_t n, pad;
+    const uint64_t **dead; /* for sx_view: side[i].dead as plain words */
+    struct eng_chunk_side side[];
+};
+
+/* node -> newest row of one column, u32 chunks in memory. Replaced as a whole when it grows. */
+struct eng_row_of {
+    uint32_t n_chunks, pad;
+    uint8_t *chunks[];
+};
+
+/* One vector column: where its vectors lie and how they are compared. */
+struct eng_column {
+    const struct eng_column_conf *conf;
+    const struct sx_provider *rows_p, *index_p;
+    void *vec, *loc;        /* stores: vectors by location, u32 location by row */
+    void *index;            /* index instance */
+    struct sx_kernel kernel;
+    struct sx_index_source source;
+    uint32_t row_bytes;
+    uint32_t n_nodes;       /* [S] locations appended */
+    uint32_t in_step;       /* [S] every row's location is the row itself */
+    /* NULL while in step. Entries are written before the view that needs them is published. */
+    _Atomic(struct eng_row_of *) row_of;
+};
+
+struct eng_table {
+    struct eng *eng;
+    const struct eng_config *config;
+    const struct sx_provider *rows_p, *blobs_p; /* of the row table and the payload */
+    void *rows, *payload;
+    struct eng_ids *ids;
+    uint32_t n_rows;             /* [S] */
+    uint32_t n_columns;
+    uint64_t n_live;             /* [S] */
+    uint64_t commit;             /* [S] last applied operation */
+    _Atomic(struct eng_sides *) sides; /* written by [S] */
+    struct eng_column columns[ENG_MAX_COLUMNS];
+    struct eng_deaths *deaths;   /* [S] */
+    uint8_t *scratch;            /* [S] for gathering rows before an append */
+    uint64_t scratch_n;
+};
+
+/* What one reader may see: numbers only. Immutable, published by one release store; superseded views
+ * are retired. Tables (chunk addresses, sides, id runs) are not part of it: a reader takes the newest
+ * ones inside its epoch, they only ever hold more. Keeping their addresses here would let a reader
+ * that enters late reach a table that was retired before it came. */
+struct eng_view {
+    uint64_t commit, n_live;
+    uint32_t n_rows, n_chunks, n_columns, pad;
+    struct {
+        uint32_t n_nodes, in_step;
+    } columns[ENG_MAX_COLUMNS];
+    uint32_t fill[];
+};
+struct eng_view *eng_view_create(const struct eng_table *t); /* [S] NULL when memory is short */
+void eng_view_destroy(const struct eng *e, struct eng_view *v);
+
+/* A view with the tables that belong to it, assembled on the reader's stack inside its epoch. */
+struct eng_reader {
+    const struct eng_view *v;
+    const struct eng_table *t;
+    struct sx_rows rows;
+    const struct eng_sides *sides;
+    struct sx_view vis; /* fill and dead; allowed is the caller's */
+};
+void eng_reader_init(struct eng_reader *r, const struct eng_table *t, const struct eng_view *v);
+
+static inline const struct eng_row *eng_reader_row(const struct eng_reader *r, uint32_t row)
+{
+    return (const struct eng_row *)sx_rows_at(&r->rows, row);
+}
+static inline int eng_reader_knows(const struct eng_reader *r, uint32_t row)
+{
+    return row >> SX_CHUNK_SHIFT < r->v->n_chunks &&
+           (row & (SX_CHUNK_ROWS - 1)) < r->v->fill[row >> SX_CHUNK_SHIFT];
+}
+/* 1 when the row, known to the view, is visible in it. */
+int eng_reader_alive(const struct eng_reader *r, uint32_t row);
+/* Row of the point as this view sees it, or ENG_NO_ROW. */
+uint32_t eng_reader_find(const struct eng_reader *r, const struct sx_id *id);
+/* From a row that may be newer than the view back to the version it may see, or ENG_NO_ROW. */
+uint32_t eng_reader_back(const struct eng_reader *r, uint32_t row);
+/* Location of the row's vector in column c, ENG_NO_LOC when it has none. */
+uint32_t eng_reader_loc(const struct eng_reader *r, uint32_t c, uint32_t row);
+/* The row a node of column c stands for in this view, or ENG_NO_ROW (dead, or another version's). */
+uint32_t eng_reader_node_row(const struct eng_reader *r, uint32_t c, uint32_t node);
+/* node -> row table for sx_view.row_of; 0 when node is row. */
+int eng_reader_row_of(const struct eng_reader *r, uint32_t c, struct sx_rows *out);
+
+static inline void eng_row_id(const struct eng_row *r, struct sx_id *id)
+{
+    id->hi = r->id_hi;
+    id->lo = r->id_lo;
+    id->kind = r->flags & ENG_ROW_UUID ? SX_ID_UUID : SX_ID_NUM;
+    id->pad = 0;
+}
+
+/* [S] Rows of one operation. */
+struct eng_new_row {
+    struct sx_id id;
+    struct sx_str payload;            /* document bytes, n 0 = none */
+    const void *const *vectors;       /* per column: encoded row, or NULL */
+};
+/* Appends n rows with the given version, kills the rows they replace, advances commit. Every id at
+ * most once. On failure the table is as before as far as readers can tell, and the caller must not
+ * apply anything else (the shard stops taking writes). */
+int eng_table_put(struct eng_table *t, uint64_t number, const struct eng_new_row *rows, uint32_t n,
+                  struct sx_err *err);
+/* Kills the newest rows of the ids; ids without a live row are skipped. */
+int eng_table_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n,
+                   struct sx_err *err);
+/* Alive in the newest state [S]: row of the id or ENG_NO_ROW. */
+uint32_t eng_table_find(const struct eng_table *t, const struct sx_id *id);
+
+/* Rows killed by the operations since the last take, as dead bits still to be set. The shard retires
+ * the list after publishing; eng_deaths_apply() then sets the bits. */
+struct eng_deaths {
+    uint32_t n, cap;
+    struct {
+        _Atomic(uint64_t) *word;
+        uint64_t mask;
+    } bits[];
+};
+struct eng_deaths *eng_table_take_deaths(struct eng_table *t); /* [S] NULL when nothing died */
+void eng_deaths_apply(struct eng_deaths *d);                   /* [A] */
+
+/* [S] Marks at open a row that the manifest says is dead. Before any reader. */
+int eng_table_mark_dead(struct eng_table *t, uint32_t row);
+/* [S] After open: fills ids and node -> row from the rows. */
+int eng_table_rebuild(struct eng_table *t, struct sx_err *err);
+/* [S] Is the row dead in the newest state? */
+int eng_table_is_dead(const struct eng_table *t, uint32_t row);
+void eng_table_fini(struct eng_table *t); /* frees memory; stores are the shard's */
+
+#endif

@@ -1,0 +1,45 @@
+/* storage-mmap: rows and blobs read through read-only mappings of their files.
+ *
+ * The page cache decides what is in memory; a collection larger than memory works. Everything but
+ * this descriptor is shared with storage-ram (../storage-common/store.h). */
+#include "../storage-common/store.h"
+
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
+static int load(const struct sx_host *host, void *self, struct sx_err *err)
+{
+    return store_module_load(host, self, STORE_MMAP, err);
+}
+
+static const struct sx_provide provides[] = {
+    {
+        .size = (uint32_t)sizeof(struct sx_provide),
+        .kind = SX_KIND_ROWS,
+        .iface_version = SX_ROWS_IFACE,
+        .name = "mmap",
+        .caps = SX_STORAGE_ADDRESSABLE | SX_STORAGE_PERSIST | SX_STORAGE_ASYNC_FLUSH |
+                SX_STORAGE_PREFETCH,
+        .ops = &store_rows_ops,
+    },
+    {
+        .size = (uint32_t)sizeof(struct sx_provide),
+        .kind = SX_KIND_BLOBS,
+        .iface_version = SX_BLOBS_IFACE,
+        .name = "mmap",
+        .caps = SX_STORAGE_PERSIST | SX_STORAGE_ASYNC_FLUSH,
+        .ops = &store_blobs_ops,
+    },
+};
+
+SX_PLUGIN(storage_mmap, "storage-mmap kinds=rows,blobs abi=1.0 build=" SX_BUILD_ID) = {
+    SX_PLUGIN_HEAD(storage_mmap),
+    .name = "storage-mmap",
+    .version = "1.0.0",
+    .licence = "Apache-2.0",
+    .summary = "rows and blobs read from mapped files",
+    .provides = provides,
+    .n_provides = SX_COUNT(provides),
+    .instance_size = (uint32_t)sizeof(struct store_module),
+    .load = load,
+};

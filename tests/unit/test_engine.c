@@ -1,0 +1,251 @@
+/* The engine through its own door: visibility while points are replaced, restart with and without a
+ * clean stop, numbering of operations, failed operations. */
+/* needs: plugins/engine/ plugins/distance-basic/ plugins/index-flat/ plugins/storage-mmap/
+ * needs: plugins/storage-ram/ plugins/storage-common/ kernel/ */
+#include "engine_fixture.h"
+
+#define DIM 8u
+#define IDS 64u
+#define BODY "{\"vectors\":{\"size\":8,\"distance\":\"Dot\"}}"
+
+/* Every component of a point's vector is its round, so a torn or mixed vector shows. */
+static void upsert(struct fixture *f, struct call *c, uint64_t first, uint32_t n, float round, int wait)
+{
+    call_init(c, SX_OP_POINTS_UPSERT, "c");
+    struct sx_point_in *p = sx_arena_zalloc(&c->arena, n * sizeof(*p));
+    struct sx_vec_in *v = sx_arena_zalloc(&c->arena, n * sizeof(*v));
+    struct sx_args_upsert *a = sx_arena_zalloc(&c->arena, sizeof(*a));
+    for (uint32_t i = 0; i < n; i++) {
+        float *d = sx_arena_alloc_aligned(&c->arena, DIM * sizeof(float), 64);
+        for (uint32_t k = 0; k < DIM; k++)
+            d[k] = round;
+        v[i] = (struct sx_vec_in){.kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = d,
+                                  .name = {"", 0, 0}};
+        p[i] = (struct sx_point_in){.id = {0, first + i, SX_ID_NUM, 0}, .n_vectors = 1,
+                                    .vectors = &v[i]};
+    }
+    a->n = n;
+    a->points = p;
+    c->op.args = a;
+    c->op.flags = wait ? SX_OP_WAIT : 0;
+    assert_int_equal(f->ops->submit(f->eng->self, &c->op), 0);
+}
+
+static void scroll(struct fixture *f, struct call *c, uint64_t limit)
+{
+    call_init(c, SX_OP_SCROLL, "c");
+    struct sx_args_scroll *a = sx_arena_zalloc(&c->arena, sizeof(*a));
+    a->limit = limit;
+    a->vectors.mode = SX_SEL_ALL;
+    c->op.args = a;
+    assert_int_equal(f->ops->submit(f->eng->self, &c->op), 0);
+}
+
+static void query(struct fixture *f, struct call *c, uint64_t limit)
+{
+    static const float ones[DIM] = {1, 1, 1, 1, 1, 1, 1, 1};
+    call_init(c, SX_OP_QUERY, "c");
+    struct sx_query *q = sx_arena_zalloc(&c->arena, sizeof(*q));
+    struct sx_args_query *a = sx_arena_zalloc(&c->arena, sizeof(*a));
+    q->kind = SX_Q_NEAREST;
+    q->using_name = (struct sx_str){"", 0, 0};
+    q->vector = (struct sx_vec_in){.kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = ones,
+                                   .name = {"", 0, 0}};
+    q->limit = limit;
+    a->n = 1;
+    a->queries = q;
+    c->op.args = a;
+    assert_int_equal(f->ops->submit(f->eng->self, &c->op), 0);
+}
+
+/* Each of the ids exactly once, each vector of one round. */
+static void check_all(const struct sx_record_list *l, int with_vectors)
+{
+    uint64_t seen = 0;
+    assert_int_equal(l->n, IDS);
+    for (uint32_t i = 0; i < l->n; i++) {
+        uint64_t id = l->records[i].id.lo;
+        assert_true(id < IDS && !(seen >> id & 1));
+        seen |= 1ull << id;
+        if (with_vectors) {
+            assert_int_equal(l->records[i].n_vectors, 1);
+            for (uint32_t k = 1; k < DIM; k++)
+                assert_true(l->records[i].vectors[0].data[k] == l->records[i].vectors[0].data[0]);
+        }
+    }
+}
+
+static void check_scroll(struct call *c, const struct sx_reply *r)
+{
+    (void)c;
+    assert_int_equal(r->code, 0);
+    check_all(&r->u.records.list, 1);
+}
+
+static void check_query(struct call *c, const struct sx_reply *r)
+{
+    (void)c;
+    assert_int_equal(r->code, 0);
+    check_all(&r->u.scored.lists[0], 0);
+}
+
+/* While writers replace all points again and again, every reader finds each point exactly once. */
+static void replaced_under_readers(const char *rows_kind)
+{
+    enum { FLIGHT = 6, ROUNDS = 300 };
+    struct fixture f;
+    struct call w[FLIGHT], r[FLIGHT];
+    fx_dir(&f);
+    fx_start(&f, rows_kind);
+    assert_int_equal(create_collection(&f, "c", BODY), 0);
+    upsert(&f, &w[0], 0, IDS, 1, 1);
+    call_wait(&w[0]);
+    assert_int_equal(w[0].reply.code, 0);
+    assert_int_equal(w[0].reply.u.update.op_id, 1);
+    assert_int_equal(w[0].reply.u.update.status, SX_UPDATE_COMPLETED);
+    call_fini(&w[0]);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        for (uint32_t i = 0; i < FLIGHT; i++) {
+            uint32_t first = (round * 7 + i * 11) % IDS, n = 1 + (round + i) % (IDS - first);
+            upsert(&f, &w[i], first, n, (float)round, i == 0);
+            if (i & 1)
+                query(&f, &r[i], IDS + 10);
+            else
+                scroll(&f, &r[i], IDS + 10);
+            r[i].then = i & 1 ? check_query : check_scroll;
+        }
+        for (uint32_t i = 0; i < FLIGHT; i++) {
+            call_wait(&w[i]);
+            call_wait(&r[i]);
+            assert_int_equal(w[i].reply.code, 0);
+            call_fini(&w[i]);
+            call_fini(&r[i]);
+        }
+    }
+    fx_stop(&f, 1);
+    fx_remove(&f);
+}
+
+static void test_replaced_mmap(void **state)
+{
+    (void)state;
+    replaced_under_readers("mmap");
+}
+
+static void test_replaced_ram(void **state)
+{
+    (void)state;
+    replaced_under_readers("ram");
+}
+
+static void delete_ids(struct fixture *f, uint64_t first, uint32_t n)
+{
+    struct call c;
+    call_init(&c, SX_OP_POINTS_DELETE, "c");
+    struct sx_args_ids *a = sx_arena_zalloc(&c.arena, sizeof(*a));
+    struct sx_id *ids = sx_arena_zalloc(&c.arena, n * sizeof(*ids));
+    for (uint32_t i = 0; i < n; i++)
+        ids[i].lo = first + i;
+    a->n = n;
+    a->ids = ids;
+    c.op.args = a;
+    c.op.flags = SX_OP_WAIT;
+    run_op(f, &c);
+    assert_int_equal(c.reply.code, 0);
+    call_fini(&c);
+}
+
+static void expect(struct fixture *f, uint32_t n, uint64_t first_id, float value, uint64_t version)
+{
+    struct call c;
+    scroll(f, &c, 1000);
+    call_wait(&c);
+    assert_int_equal(c.reply.code, 0);
+    assert_int_equal(c.reply.u.records.list.n, n);
+    const struct sx_record *r = c.reply.u.records.list.records;
+    assert_int_equal(r[0].id.lo, first_id);
+    assert_true(r[0].vectors[0].data[0] == value);
+    assert_int_equal(r[0].version, version);
+    call_fini(&c);
+}
+
+/* State, versions and numbering survive a clean stop and a stop without one. */
+static void test_restart(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct call c;
+    fx_dir(&f);
+    fx_start(&f, "mmap");
+    assert_int_equal(create_collection(&f, "c", BODY), 0);
+    upsert(&f, &c, 0, 20, 1, 1); /* 1 */
+    call_wait(&c);
+    call_fini(&c);
+    delete_ids(&f, 0, 5);        /* 2 */
+    upsert(&f, &c, 5, 1, 7, 1);  /* 3 */
+    call_wait(&c);
+    call_fini(&c);
+    for (int clean = 0; clean < 3; clean++) {
+        expect(&f, 15, 5, 7, 3);
+        fx_stop(&f, clean & 1);
+        fx_start(&f, clean == 1 ? "ram" : "mmap");
+    }
+    expect(&f, 15, 5, 7, 3);
+    upsert(&f, &c, 0, 1, 9, 1);
+    call_wait(&c);
+    assert_int_equal(c.reply.u.update.op_id, 4);
+    call_fini(&c);
+    expect(&f, 16, 0, 9, 4);
+    fx_stop(&f, 1);
+    fx_remove(&f);
+}
+
+/* An operation that fails when applied takes a number and changes nothing; who waits is told. */
+static void test_failed_takes_number(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct call c;
+    fx_dir(&f);
+    fx_start(&f, "mmap");
+    assert_int_equal(create_collection(&f, "c", BODY), 0);
+    for (int wait = 0; wait < 2; wait++) {
+        call_init(&c, SX_OP_POINTS_UPSERT, "c");
+        float d[DIM] = {0};
+        struct sx_vec_in v = {.kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = d,
+                              .name = {"nope", 4, 0}};
+        struct sx_point_in p = {.id = {0, 1, SX_ID_NUM, 0}, .n_vectors = 1, .vectors = &v};
+        struct sx_args_upsert a = {.n = 1, .points = &p};
+        c.op.args = &a;
+        c.op.flags = wait ? SX_OP_WAIT : 0;
+        run_op(&f, &c);
+        if (wait) {
+            assert_int_equal(c.reply.code, SX_EINPUT);
+        } else {
+            assert_int_equal(c.reply.code, 0);
+            assert_int_equal(c.reply.u.update.status, SX_UPDATE_ACKNOWLEDGED);
+            assert_int_equal(c.reply.u.update.op_id, 1);
+        }
+        call_fini(&c);
+    }
+    fx_stop(&f, 0);
+    fx_start(&f, "mmap");
+    upsert(&f, &c, 3, 1, 2, 1);
+    call_wait(&c);
+    assert_int_equal(c.reply.u.update.op_id, 3);
+    call_fini(&c);
+    expect(&f, 1, 3, 2, 3);
+    fx_stop(&f, 1);
+    fx_remove(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_failed_takes_number),
+        cmocka_unit_test(test_replaced_mmap),
+        cmocka_unit_test(test_replaced_ram),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
