@@ -4,6 +4,7 @@
  * never changed afterwards. It owns an arena; every node, string and note in it lives exactly as
  * long. Modules never see the tree: sx_conf_bind() fills their struct from their key table.
  *
+ *   conf_node.c   nodes: find, place, merge
  *   conf_tree.c   YAML text -> nodes that know file, line, column (the only user of yaml.h)
  *   conf_keys.c   the table of all keys of the reference server and of the kernel
  *   conf_coerce.c a node read as a number, a word, a boolean, with the exact error texts
@@ -71,6 +72,8 @@ int sx_conf_tree_read(struct sx_arena *a,
 /* NULL: memory. The arena owns it. */
 struct sx_conf_node *sx_conf_node_new(struct sx_arena *a, uint32_t kind);
 struct sx_conf_node *sx_conf_node_get(const struct sx_conf_node *map, const char *key, uint64_t n);
+/* Adds a last child to a list, or to a map that has no such key yet. */
+void sx_conf_node_append(struct sx_conf_node *parent, struct sx_conf_node *v);
 /* Replaces a member of the same key in its place, else appends. `key` is borrowed. */
 void sx_conf_node_put(struct sx_conf_node *map, const char *key, struct sx_conf_node *v);
 /* Follows "a.b.c"; NULL when a step is missing or no map. */

@@ -283,11 +283,7 @@ static int split(struct sx_arena *a, struct sx_conf_node *v)
         c = sx_conf_node_new(a, SX_CONF_STR);
         if (c == NULL || (c->v.s = sx_arena_strdup(a, s, (uint64_t)(end - s))) == NULL)
             return SX_ENOMEM;
-        if (v->last != NULL)
-            v->last->next = c;
-        else
-            v->first = c;
-        v->last = c;
+        sx_conf_node_append(v, c);
     }
     return SX_OK;
 }

@@ -14,7 +14,6 @@
 #include "telem.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* --- configuration ---------------------------------------------------------------------------- */
@@ -222,6 +221,8 @@ static int each_start(struct sx_phase *p)
     return SX_OK;
 }
 
+/* Also those that were configured and never started, or whose start failed: stop releases whatever
+ * there is. */
 static void each_stop(struct sx_phase *p)
 {
     struct sx_module *m;
@@ -229,7 +230,7 @@ static void each_stop(struct sx_phase *p)
 
     for (i = p->registry.n_modules; i > 0; i--) {
         m = &p->registry.modules[i - 1];
-        if (m->state == SX_MODULE_STARTED && SX_HAS(m->plugin, stop)) {
+        if (m->state >= SX_MODULE_CONFIGURED && SX_HAS(m->plugin, stop)) {
             (void)sx_panic_note(m->plugin->name);
             m->plugin->stop(m->self);
         }
@@ -240,20 +241,12 @@ static void each_stop(struct sx_phase *p)
 
 /* --- sizes ------------------------------------------------------------------------------------ */
 
-static uint32_t cpu_count(const struct sx_phase *p)
-{
-    const char *text = sx_conf_env_get(p->args.env, "QDRANT_NUM_CPUS");
-    unsigned long n = text != NULL ? strtoul(text, NULL, 10) : 0;
-
-    return n > 0 && n <= 4096 ? (uint32_t)n : sx_cpu_count();
-}
-
 /* sextant.loops, else service.max_workers: 0 = CPUs - 1, null = max_search_threads, which in turn
  * comes from the CPUs when it is 0. */
 static uint32_t loop_count(const struct sx_phase *p)
 {
     uint64_t n = sx_conf_u64(&p->conf, "sextant.loops", 0);
-    uint32_t cpus = cpu_count(p), automatic = cpus > 1 ? cpus - 1 : 1;
+    uint32_t cpus = sx_cpu_count(), automatic = cpus > 1 ? cpus - 1 : 1;
     const struct sx_conf_node *v = sx_conf_node_at(p->conf.root, "service.max_workers");
 
     if (n == 0 && v != NULL && v->kind == SX_CONF_NULL)
@@ -272,7 +265,7 @@ static uint32_t pool_count(const struct sx_phase *p)
     if (n == 0)
         n = sx_conf_u64(&p->conf, "storage.performance.max_search_threads", 0);
     if (n == 0)
-        n = cpu_count(p);
+        n = sx_cpu_count();
     return n < 1024 ? (uint32_t)n : 1024;
 }
 

@@ -4,7 +4,8 @@
  *   -> registry frozen -> threads -> listen on every loop -> running
  *   -> draining -> threads end -> modules stop, in reverse order
  *
- * A failure in any phase unwinds what has been reached and gives the exit code.
+ * A failure in any phase unwinds what has been reached and gives the exit code. stop() is called
+ * for every module whose configure() succeeded, whether or not its start() ran or succeeded.
  *
  * Exit codes (section 2.4): 0 stopped as asked; 1 configuration, a module that fails to start, a
  * listener that is the server's; 101 damaged or incompatible data (start answers SX_ECORRUPT or

@@ -12,7 +12,6 @@
 #include "epoch.h"
 #include "exec.h"
 #include "host.h"
-#include "lock.h"
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
@@ -39,9 +38,7 @@ struct loop_task {
 
 struct run {
     struct sx_phase *p;
-    struct sx_lock lock; /* guards n_listening */
-    pthread_cond_t cond;
-    uint32_t n_listening;
+    uint32_t n_listening;     /* loop 0 */
     _Atomic uint32_t n_quiet; /* loops that have stopped accepting */
     struct loop_task *tasks;  /* one per loop */
     int32_t signal_fd;
@@ -239,6 +236,13 @@ static int listen_first(struct run *r)
     return SX_OK;
 }
 
+/* Back on loop 0: the main thread counts, nobody locks. */
+static void listened_task(struct sx_task *task, struct sx_worker *w)
+{
+    (void)w;
+    ((struct loop_task *)(void *)task)->run->n_listening++;
+}
+
 static void listen_task(struct sx_task *task, struct sx_worker *w)
 {
     struct loop_task *lt = (struct loop_task *)(void *)task;
@@ -254,10 +258,8 @@ static void listen_task(struct sx_task *task, struct sx_worker *w)
         if (ops->listen(t->self, sx_registry_table()->thread_mem(t->self), w->loop, &err) != SX_OK)
             sx_klog(SX_LOG_DEBUG, "startup", "event loop %u: %s", lt->index, err.msg);
     }
-    sx_lock_take(&r->lock);
-    r->n_listening++;
-    pthread_cond_signal(&r->cond);
-    sx_lock_give(&r->lock);
+    task->fn = listened_task;
+    sx_loop_table()->post(sx_loop_table()->at(0), task);
 }
 
 static int listen_all(struct run *r)
@@ -271,10 +273,8 @@ static int listen_all(struct run *r)
         r->tasks[i].task.fn = listen_task;
         sx_loop_table()->post(sx_loop_table()->at(i), &r->tasks[i].task);
     }
-    sx_lock_take(&r->lock);
     while (r->n_listening + 1 < r->p->n_loops)
-        sx_cond_wait(&r->cond, &r->lock);
-    sx_lock_give(&r->lock);
+        sx_loops_turn(1000);
     return SX_OK;
 }
 
@@ -412,9 +412,8 @@ static int make_run(struct run *r, struct sx_phase *p)
     memset(r, 0, sizeof(*r));
     r->p = p;
     r->signal_fd = -1;
-    sx_lock_init(&r->lock, SX_RANK_CONF);
     r->tasks = p->mem->zalloc(p->mem, p->n_loops * sizeof(*r->tasks));
-    if (r->tasks == NULL || sx_cond_init(&r->cond) != 0)
+    if (r->tasks == NULL)
         return SX_ENOMEM;
     for (i = 0; i < p->n_loops; i++) {
         r->tasks[i].run = r;
@@ -437,7 +436,7 @@ int sx_run(struct sx_phase *p)
 {
     struct sx_err err = SX_ERR_INIT;
     struct run run;
-    int rc;
+    int rc, is_loop = 0; /* the main thread has become loop 0 */
 
     p->exit_code = 1;
     rc = make_run(&run, p);
@@ -445,8 +444,10 @@ int sx_run(struct sx_phase *p)
         rc = sx_exec_start(thread_hook, p, &err);
     if (rc == SX_OK)
         rc = sx_loops_start(thread_hook, p, &err);
-    if (rc == SX_OK)
+    if (rc == SX_OK) {
+        is_loop = 1;
         rc = watch_signals(&run);
+    }
     if (rc == SX_OK) {
         p->exit_code = 0;
         tell_modes(p);
@@ -457,13 +458,12 @@ int sx_run(struct sx_phase *p)
     }
     unwatch_signals(&run);
     sx_exec_stop();
-    sx_loops_turn(0); /* what the pool's last tasks posted to this loop */
+    if (is_loop)
+        sx_loops_turn(0); /* what the pool's last tasks posted to this loop */
     sx_loops_fini();
     sx_exec_fini();
     sx_epoch_drain();
     p->mem->release(p->mem, run.tasks);
-    (void)pthread_cond_destroy(&run.cond);
-    sx_lock_fini(&run.lock);
     return rc;
 }
 

@@ -89,7 +89,10 @@ static void put_section(struct sx_docb *b,
         const struct field *f = &fields[i];
         struct sx_doc v = either(sx_doc_get(given, f->name),
                                  either(sx_doc_get(defaults, f->alias), sx_doc_get(defaults, f->name)));
-        if (is_set(v)) {
+        if (sx_doc_type(v) == SX_DOC_STR && !strcmp(f->name, "max_optimization_threads")) {
+            sx_docb_ckey(b, f->name); /* "auto" is the absence of a number */
+            sx_docb_null(b);
+        } else if (is_set(v)) {
             put_member(b, f->name, v);
         } else if (!f->optional) {
             sx_docb_ckey(b, f->name);
@@ -120,6 +123,70 @@ static void put_vector(struct sx_docb *b, struct sx_doc v, struct sx_doc default
     sx_docb_close(b);
 }
 
+static int is_single(struct sx_doc vectors)
+{
+    /* A map of names can hold vectors called "size" and "distance", but those are objects. */
+    uint32_t t = sx_doc_type(sx_doc_get(vectors, "size"));
+    return t == SX_DOC_I64 || t == SX_DOC_U64;
+}
+
+/* Names must be short and free of what file systems and URLs give a meaning. */
+static int check_name(const char *kind, struct sx_str name, struct sx_err *err)
+{
+    static const char forbidden[] = {'<', '>', ':', '"', '/', '\\', '|', '?', '*', '\0', 0x1f};
+    if (name.n > 200) { /* the text repeats the name whole: longer than an error buffer, so cut */
+        return sx_err_set(err, SX_EINPUT,
+                          "Invalid %s vector name `%.*s`: vector name must be at most 200 bytes long",
+                          kind, 120, name.p);
+    }
+    for (uint32_t i = 0; i < sizeof(forbidden); i++) {
+        if (name.n && memchr(name.p, forbidden[i], name.n))
+            return sx_err_set(err, SX_EINPUT,
+                              "Invalid %s vector name `%.*s`: vector name cannot contain \"%c\" char",
+                              kind, (int)(name.n > 120 ? 120 : name.n), name.p, forbidden[i]);
+    }
+    return 0;
+}
+
+static int check_names(struct sx_doc body, struct sx_err *err)
+{
+    struct sx_doc dense = sx_doc_get(body, "vectors"), sparse = sx_doc_get(body, "sparse_vectors");
+    struct sx_str name;
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && !is_single(dense) && i < sx_doc_count(dense); i++) {
+        sx_doc_member(dense, i, &name);
+        rc = check_name("dense", name, err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < sx_doc_count(sparse); i++) {
+        sx_doc_member(sparse, i, &name);
+        if (name.n == 0)
+            return sx_err_set(err, SX_EINPUT, "Sparse vector name cannot be empty");
+        rc = check_name("sparse", name, err);
+        if (rc == 0 && !is_single(dense) && sx_doc_get_n(dense, name.p, name.n).p)
+            rc = sx_err_set(err, SX_EINPUT,
+                            "Dense and sparse vector names must be unique - duplicate found with "
+                            "'%.*s'",
+                            (int)name.n, name.p);
+    }
+    return rc;
+}
+
+/* What would change answers and is not served yet is refused, not ignored. */
+static int check_served(struct eng *e, struct sx_doc body, struct sx_err *err)
+{
+    struct sx_doc over = sx_doc_get(body, "strict_mode_config");
+    struct sx_doc under = sx_doc_get(e->conf->collection, "strict_mode");
+    struct sx_doc on = either(sx_doc_get(over, "enabled"), sx_doc_get(under, "enabled"));
+    if (sx_doc_type(on) == SX_DOC_TRUE && sx_doc_count(over) + sx_doc_count(under) > 1)
+        return sx_err_set(err, SX_EUNSUPPORTED, "strict mode limits");
+    struct sx_str method = sx_doc_str(sx_doc_get(body, "sharding_method"));
+    if (method.p && method.n == 6 && !memcmp(method.p, "custom", 6))
+        return sx_err_set(err, SX_EUNSUPPORTED, "custom sharding");
+    if (sx_doc_get_bool(sx_doc_get(body, "optimizers_config"), "prevent_unoptimized", 0))
+        return sx_err_set(err, SX_EUNSUPPORTED, "prevent_unoptimized");
+    return 0;
+}
+
 /* Members of a map in byte order of their names. Indices into v go to order[]. */
 static uint32_t sorted_members(struct sx_doc v, uint32_t *order, uint32_t max)
 {
@@ -141,13 +208,6 @@ static uint32_t sorted_members(struct sx_doc v, uint32_t *order, uint32_t max)
     return n;
 }
 
-static int is_single(struct sx_doc vectors)
-{
-    /* A map of names can hold vectors called "size" and "distance", but those are objects. */
-    uint32_t t = sx_doc_type(sx_doc_get(vectors, "size"));
-    return t == SX_DOC_I64 || t == SX_DOC_U64;
-}
-
 static int put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc defaults,
                        struct sx_err *err)
 {
@@ -161,15 +221,7 @@ static int put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc d
         return sx_err_set(err, SX_EINPUT, "at most %u named vectors are supported",
                           ENG_MAX_COLUMNS);
     uint32_t n = sorted_members(vectors, order, ENG_MAX_COLUMNS);
-    /* The one-element map {"": ...} is the same as the single form. */
     struct sx_str key;
-    if (n == 1) {
-        struct sx_doc v = sx_doc_member(vectors, 0, &key);
-        if (key.n == 0) {
-            put_vector(b, v, defaults);
-            return 0;
-        }
-    }
     sx_docb_obj(b);
     for (uint32_t i = 0; i < n; i++) {
         struct sx_doc v = sx_doc_member(vectors, order[i], &key);
@@ -252,7 +304,11 @@ static void put_params(struct eng *e, struct sx_docb *b, struct sx_doc body, int
 int eng_config_build(struct eng *e, struct sx_doc body, struct sx_doc *out, struct sx_err *err)
 {
     struct sx_docb b;
-    int rc = 0;
+    int rc = check_names(body, err);
+    if (rc == 0)
+        rc = check_served(e, body, err);
+    if (rc != 0)
+        return rc;
 
     sx_docb_init(&b, e->mem, 0);
     sx_docb_obj(&b);
@@ -317,10 +373,16 @@ static int parse_column(struct eng *e, struct eng_config *c, struct sx_str name,
         col->dtype = SX_DT_U8;
     else if (dt.p && !str_is(dt, "float32"))
         return sx_err_set(err, SX_EUNSUPPORTED, "vector datatype %.*s", (int)dt.n, dt.p);
+    const uint64_t dtype_cap = col->dtype == SX_DT_F32   ? SX_DISTANCE_F32
+                               : col->dtype == SX_DT_F16 ? SX_DISTANCE_F16
+                                                         : SX_DISTANCE_U8;
     col->is_multi = is_set(sx_doc_get(v, "multivector_config"));
     col->distance = e->reg->find(SX_KIND_DISTANCE, dname);
     if (!col->distance)
         return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides distance %s", dname);
+    if (!(col->distance->caps & dtype_cap))
+        return sx_err_set(err, SX_EUNSUPPORTED, "distance %s on vectors of datatype %.*s", dname,
+                          (int)dt.n, dt.p);
     col->rows_kind = e->conf->rows_kind;
     if (sx_doc_get_bool(v, "on_disk", 0) || (memory.p && str_is(memory, "cold")))
         col->rows_kind = "mmap";

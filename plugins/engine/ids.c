@@ -1,5 +1,5 @@
 /* External ids: the hash from id to newest row, and the life of the object. The ordered half is in
- * ids_runs.c; the contract is in ids.h.
+ * ids_runs.c, ids_merge.c and ids_cursor.c; the contract is in ids.h.
  *
  * The table stores 4-byte rows and no ids: whoever probes reads the id of the row it meets and
  * compares. At most 5/8 full it costs 1.3 to 1.8 probes per hit and 6.4 bytes an id at best, 8

@@ -112,13 +112,48 @@ static inline struct sx_id ids_row_id(const struct eng_ids *m, uint32_t row)
     return *m->row_id(m->ctx, row, &tmp);
 }
 
+static inline void ids_run_add(struct ids_run *r, uint32_t i, uint32_t row)
+{
+    r->block[i >> IDS_BLOCK_SHIFT][i & (IDS_BLOCK - 1)] = row;
+}
+
+static inline struct eng_ids_view *ids_view_now(const struct eng_ids *m) /* [S] */
+{
+    return atomic_load_explicit(&m->view, memory_order_relaxed);
+}
+
+static inline int ids_key_less(const struct ids_key *a, const struct ids_key *b)
+{
+    if (a->kind != b->kind)
+        return a->kind < b->kind;
+    if (a->hi != b->hi)
+        return a->hi < b->hi;
+    return a->lo < b->lo;
+}
+
+/* ids_runs.c */
 struct ids_run *eng_ids_run_create(const struct sx_mem *mem, uint32_t cap);
 void eng_ids_run_destroy(void *run);
+struct eng_ids_view *eng_ids_view_create(const struct sx_mem *mem, uint32_t cap);
 void eng_ids_view_destroy(void *view); /* not its runs */
+/* Shows v to readers; retires the view before and the runs in m->gone. */
+void eng_ids_view_publish(struct eng_ids *m, struct eng_ids_view *v);
+void eng_ids_run_gone(struct eng_ids *m, struct ids_run *r);
 /* Room for n pending ids in everything that eng_ids_commit() needs. */
 int eng_ids_runs_reserve(struct eng_ids *m, uint32_t n);
-/* The first run out of rows in any order. */
-int eng_ids_runs_load(struct eng_ids *m, const uint32_t *rows, uint32_t n);
+void eng_ids_spare_give(struct eng_ids *m); /* spare space that is large goes back */
 void eng_ids_runs_fini(struct eng_ids *m);
+
+/* ids_merge.c */
+int eng_ids_keys_reserve(struct eng_ids *m, uint32_t n);
+/* The keys of the rows, sorted; n at most what was reserved. */
+struct ids_key *eng_ids_rows_sort(struct eng_ids *m, const uint32_t *rows, uint32_t n);
+/* Moves at most about `budget` rows of merges; finished ones are entered in v, the next view. */
+void eng_ids_merge_some(struct eng_ids *m, struct eng_ids_view *v, uint64_t budget);
+/* 1 when work is waiting: a merge under way, or one that could not be begun. */
+int eng_ids_merge_wanted(const struct eng_ids *m, const struct eng_ids_view *v);
+
+/* ids_cursor.c: the first run out of rows in any order. */
+int eng_ids_runs_load(struct eng_ids *m, const uint32_t *rows, uint32_t n);
 
 #endif

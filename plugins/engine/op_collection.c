@@ -73,6 +73,68 @@ static void put_time(struct sx_docb *b, const char *key, uint64_t ns)
     sx_docb_str(b, text, (uint32_t)n);
 }
 
+static int wants_inline(struct sx_doc hnsw)
+{
+    return sx_doc_get_bool(hnsw, "inline_storage", 0);
+}
+
+/* Options that are stored and echoed but cannot work as asked. */
+static void warn_vector(struct sx_docb *b, struct sx_doc config, struct sx_str name, struct sx_doc v,
+                        uint32_t *n)
+{
+    struct sx_doc q = sx_doc_get(v, "quantization_config");
+    struct sx_doc own = sx_doc_get(sx_doc_get(v, "hnsw_config"), "inline_storage");
+    char text[400];
+    if (!(own.p ? wants_inline(sx_doc_get(v, "hnsw_config"))
+                : wants_inline(sx_doc_get(config, "hnsw_config"))))
+        return;
+    const char *what = NULL;
+    if (sx_doc_type(sx_doc_get(v, "multivector_config")) == SX_DOC_OBJ)
+        what = "is not compatible with multivectors";
+    else if (sx_doc_type(q) != SX_DOC_OBJ &&
+             sx_doc_type(sx_doc_get(config, "quantization_config")) != SX_DOC_OBJ)
+        what = "requires quantization to be enabled";
+    if (!what)
+        return;
+    int len = snprintf(text, sizeof(text),
+                       "The `hnsw_config.inline_storage` option for vector '%.*s' %s. This option "
+                       "will be ignored.",
+                       (int)name.n, name.p, what);
+    if ((*n)++ == 0) {
+        sx_docb_ckey(b, "warnings");
+        sx_docb_arr(b);
+    }
+    sx_docb_obj(b);
+    sx_docb_ckey(b, "message");
+    sx_docb_str(b, text, (uint32_t)len);
+    sx_docb_close(b);
+}
+
+static void put_warnings(struct sx_docb *b, const struct eng_config *config)
+{
+    struct sx_doc vectors = sx_doc_get(sx_doc_get(config->doc, "params"), "vectors");
+    uint32_t n = 0;
+    if (!config->is_named)
+        warn_vector(b, config->doc, (struct sx_str){"", 0, 0}, vectors, &n);
+    for (uint32_t i = 0; config->is_named && i < sx_doc_count(vectors); i++) {
+        struct sx_str name;
+        struct sx_doc v = sx_doc_member(vectors, i, &name);
+        warn_vector(b, config->doc, name, v, &n);
+    }
+    if (n)
+        sx_docb_close(b);
+}
+
+/* 1.20 clients know the time of creation; a server that says it is older does not tell it. */
+static int tells_created(const struct sx_host *host)
+{
+    const char *dot = strchr(host->compat_version, '.');
+    uint32_t minor = 0;
+    for (const char *p = dot ? dot + 1 : ""; *p >= '0' && *p <= '9'; p++)
+        minor = minor * 10 + (uint32_t)(*p - '0');
+    return minor >= 20;
+}
+
 static void info_run(struct eng_call *c, struct sx_worker *w)
 {
     struct eng_shard *s = c->shard;
@@ -101,6 +163,7 @@ static void info_run(struct eng_call *c, struct sx_worker *w)
     } else {
         sx_docb_cstr(&b, "ok");
     }
+    put_warnings(&b, s->config);
     put_u64(&b, "indexed_vectors_count", 0);
     put_u64(&b, "points_count", points);
     put_u64(&b, "segments_count", s->config->n_segments);
@@ -113,7 +176,7 @@ static void info_run(struct eng_call *c, struct sx_worker *w)
     sx_docb_obj(&b);
     put_u64(&b, "length", 0);
     sx_docb_close(&b);
-    if (c->col->created_ns)
+    if (c->col->created_ns && tells_created(c->eng->host))
         put_time(&b, "created_at", c->col->created_ns);
     sx_docb_close(&b);
     reply_doc(c, &b);

@@ -32,6 +32,10 @@ static int column_of(struct eng_call *c, struct job *j)
     const struct sx_query *q = j->q;
     struct eng_shard *s = c->shard;
     const struct eng_column_conf *cc = eng_config_column(s->config, q->using_name);
+    if (q->lookup_vector.p && q->vector.kind == SX_VEC_ID &&
+        (q->lookup_vector.n != q->using_name.n ||
+         memcmp(q->lookup_vector.p, q->using_name.p, q->using_name.n) != 0))
+        return sx_err_set(&c->err, SX_EUNSUPPORTED, "lookup_from another vector");
     if (!cc) {
         if (!eng_config_has_sparse(s->config, q->using_name))
             return sx_err_set(&c->err, SX_EINPUT, "Not existing vector name error: %.*s",
@@ -100,9 +104,12 @@ static int resolve(struct eng_call *c, const struct eng_reader *r, struct job *j
     if (rc != 0)
         return rc;
     eng_column_prepare(j->col, v, v);
-    if (j->col->conf->dtype == SX_DT_U8) { /* the query is cast as rows are */
-        for (uint32_t i = 0; i < dim; i++)
-            v[i] = v[i] >= 255.0f ? 255.0f : v[i] > 0.0f ? (float)(uint8_t)v[i] : 0.0f;
+    if (j->col->conf->dtype != SX_DT_F32) { /* the query is rounded as rows are */
+        uint8_t *raw = sx_arena_alloc(c->op->arena, j->col->row_bytes);
+        if (!raw)
+            return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
+        eng_column_encode(j->col, v, raw);
+        eng_column_decode(j->col, raw, v);
     }
     j->vector = v;
     j->skip_id = q->vector.kind == SX_VEC_ID;
@@ -311,6 +318,22 @@ static int list_by_id(struct eng_call *c, const struct eng_reader *r, const stru
     return rc;
 }
 
+/* lookup_from: the other collection must exist even when no id is looked up there. */
+static int check_lookup(struct eng_call *c, const struct sx_query *q)
+{
+    struct sx_str name = q->lookup_collection;
+    if (!name.p || (name.n == c->op->collection.n && !memcmp(name.p, c->op->collection.p, name.n)))
+        return 0;
+    struct eng_collection *col = eng_catalog_find(c->eng->catalog, name);
+    if (!col)
+        return sx_err_set(&c->err, SX_ENOTFOUND, "Collection %.*s not found",
+                          (int)(name.n > 200 ? 200 : name.n), name.p);
+    eng_collection_unref(col);
+    if (q->kind == SX_Q_NEAREST && q->vector.kind == SX_VEC_ID)
+        return sx_err_set(&c->err, SX_EUNSUPPORTED, "lookup_from another collection");
+    return 0;
+}
+
 /* --- running ------------------------------------------------------------------------------------- */
 
 static void timeout_text(struct eng_call *c)
@@ -332,6 +355,11 @@ static int run_all(struct eng_call *c, const struct eng_reader *r, struct sx_wor
     struct job *jobs = sx_arena_zalloc(c->op->arena, (a->n ? a->n : 1) * sizeof(*jobs));
     if (!jobs)
         return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < a->n; i++) {
+        int rc = check_lookup(c, &a->queries[i]);
+        if (rc != 0)
+            return rc;
+    }
     for (uint32_t i = 0; i < a->n; i++) {
         jobs[i].q = &a->queries[i];
         int rc = a->queries[i].kind == SX_Q_NEAREST ? resolve(c, r, &jobs[i]) : 0;

@@ -50,8 +50,8 @@ static int check_vector(struct eng_shard *s, const struct sx_vec_in *v,
             return sx_err_set(err, SX_EINPUT, "Not existing vector name error: %.*s",
                               (int)(v->name.n > 200 ? 200 : v->name.n), v->name.p);
         if (v->kind != SX_VEC_SPARSE)
-            return sx_err_set(err, SX_EINPUT,
-                              "Conversion between sparse and regular vectors failed");
+            return sx_err_set(err, SX_EINPUT, "Conversion between %s and regular vectors failed",
+                              v->kind == SX_VEC_MULTI ? "multi" : "sparse");
         return sx_err_set(err, SX_EUNSUPPORTED, "sparse vectors");
     }
     if (v->kind == SX_VEC_SPARSE)

@@ -2,7 +2,8 @@
  *
  * Segments "wal/<first operation number, 16 hex digits>.log", each a head page and records:
  *
- *   u32 length of the body     u32 CRC32C of everything after this field, body included
+ *   u32 length of the body     u32 CRC32C of everything after this field, body included, seeded
+ *                              with the segment's head and first number
  *   u64 operation number       u64 synced: highest number known durable when this was written
  *   u16 type  u16 format       u32 outcome (0 = applied, else the SX_E code negated)
  *   clock tag: u64 peer, u32 clock, u32 force, u64 tick, u64 token   (zero until clusters)
@@ -50,8 +51,9 @@ int eng_wal_open(const struct eng_wal_conf *conf,
 void eng_wal_close(struct eng_wal *w);
 
 /* [S] Appends one record (written to the file, not synced); body given in up to n_parts pieces.
- * number must be the last one + 1. After a failure nothing of it remains visible to a later open
- * and the log takes no more records (eng_wal_failed). */
+ * number must be the last one + 1. After a failure nothing of it remains visible to a later open.
+ * After SX_ENOSPACE, SX_ENOMEM and SX_EINPUT (body over 64 MiB) the log can be used again, after
+ * anything else it takes no more records: eng_wal_failed() decides. */
 int eng_wal_append(struct eng_wal *w,
                    uint64_t number,
                    uint16_t type,

@@ -23,7 +23,8 @@
 #define ENG_WAL_HEAD     SX_FILE_HEAD_BYTES
 #define ENG_WAL_MAX_BODY (64u << 20)
 #define ENG_WAL_PAGE     4096u
-#define ENG_WAL_NAME     24 /* 16 digits, ".log", NUL */
+#define ENG_WAL_STEP     (64u << 10) /* a file begins with this much and grows by it at least */
+#define ENG_WAL_NAME     24          /* 16 digits, ".log", NUL */
 
 struct eng_wal_page {
     uint64_t first, synced;
@@ -92,6 +93,7 @@ static inline uint64_t eng_wal_page_up(uint64_t n)
     return (n + ENG_WAL_PAGE - 1) & ~(uint64_t)(ENG_WAL_PAGE - 1);
 }
 
+/* wal_segment.c */
 void eng_wal_seg_name(uint64_t first, char out[ENG_WAL_NAME]);
 /* The first 88 bytes of a segment of this log; the seed of its records. */
 void eng_wal_seg_head(const struct eng_wal *w,
@@ -103,6 +105,13 @@ uint32_t eng_wal_seed(const struct sx_file_head *head, uint64_t first);
 uint32_t eng_wal_crc(uint32_t seed, const struct eng_wal_rec *rec); /* of rec->n body bytes too */
 struct eng_wal_seg *eng_wal_seg_create(const struct eng_wal *w, uint64_t first);
 void eng_wal_seg_destroy(const struct eng_wal *w, struct eng_wal_seg *s);
+/* [S] Makes the segment that begins with `number`; it becomes the tail. */
+int eng_wal_roll(struct eng_wal *w, uint64_t number, struct sx_err *err);
+
+/* wal.c. buf_take: [S] the buffer with room for n bytes, or NULL. append_broke: ends appending with
+ * the code and returns it; the first failure stays. */
+uint8_t *eng_wal_buf_take(struct eng_wal *w, uint64_t n);
+int eng_wal_append_broke(struct eng_wal *w, int rc);
 
 /* One opening of the log. */
 struct eng_wal_scan {

@@ -25,10 +25,16 @@
 #define SKIP_MAX   1048576u /* of an unwanted body; more than that and the connection is closed */
 #define STALL_MS   60000u /* without progress of a body or an answer */
 #define TICK_MS    1000u
-#define FOREVER    UINT64_MAX
+#define FOREVER     UINT64_MAX
 #define SPARES_KEPT 16u
 
 static void run(struct rest_conn *c);
+
+/* now_ms may be a tick old: a time out comes up to a tick late rather than early. */
+static uint64_t in_ms(const struct rest_thread *th, uint64_t ms)
+{
+    return th->now_ms + TICK_MS + ms;
+}
 
 /* --- life ------------------------------------------------------------------------------------------- */
 
@@ -96,7 +102,7 @@ static void flush(struct rest_conn *c)
             return;
         }
         r->out_at += (uint64_t)n;
-        c->deadline_ms = c->th->now_ms + STALL_MS;
+        c->deadline_ms = in_ms(c->th, STALL_MS);
     }
     if (r != NULL)
         r->out.n = r->out_at = 0;
@@ -160,7 +166,7 @@ static void read_some(struct rest_conn *c)
                 return;
             }
             r->conn = c;
-            c->deadline_ms = c->th->now_ms + rest_conf_now(c->th->self)->request_s * 1000;
+            c->deadline_ms = in_ms(c->th, rest_conf_now(c->th->self)->request_s * 1000);
         }
         room = make_room(c);
         if (room == 0) {
@@ -182,7 +188,7 @@ static void read_some(struct rest_conn *c)
         }
         r->in_n += (uint64_t)n;
         if (c->state == REST_S_BODY || c->state == REST_S_SKIP)
-            c->deadline_ms = c->th->now_ms + STALL_MS;
+            c->deadline_ms = in_ms(c->th, STALL_MS);
         if ((uint64_t)n < room || c->state == REST_S_HEAD)
             return;
     }
@@ -203,7 +209,7 @@ static void finish(struct rest_conn *c)
     if ((r->head.flags & REST_F_KEEP_ALIVE) == 0 || c->th->is_draining)
         c->is_closing = 1;
     if (r->in_at < r->in_n)
-        c->deadline_ms = c->th->now_ms + rest_conf_now(c->th->self)->request_s * 1000;
+        c->deadline_ms = in_ms(c->th, rest_conf_now(c->th->self)->request_s * 1000);
 }
 
 /* 1 when the body is complete, 0 when bytes are missing, negative when it is malformed. */
@@ -266,7 +272,7 @@ static int step_head(struct rest_conn *c)
     }
     c->is_closing = 0;
     c->state = REST_S_BODY;
-    c->deadline_ms = c->th->now_ms + STALL_MS;
+    c->deadline_ms = in_ms(c->th, STALL_MS);
     if ((r->head.flags & REST_F_EXPECT) != 0 && body_left(r) != 0)
         rest_reply_continue(r);
     return 1;
@@ -346,7 +352,7 @@ static int linger(struct rest_conn *c)
     if (c->is_eof || shutdown(c->fd, SHUT_WR) != 0)
         return 0;
     c->state = REST_S_LINGER;
-    c->deadline_ms = c->th->now_ms + rest_conf_now(c->th->self)->disconnect_s * 1000;
+    c->deadline_ms = in_ms(c->th, rest_conf_now(c->th->self)->disconnect_s * 1000);
     return 1;
 }
 
@@ -368,7 +374,7 @@ static void settle(struct rest_conn *c)
         if (c->state == REST_S_HEAD && r->in_at == r->in_n) {
             rest_req_give(r);
             c->r = NULL;
-            c->deadline_ms = c->th->now_ms + rest_conf_now(c->th->self)->keep_alive_s * 1000;
+            c->deadline_ms = in_ms(c->th, rest_conf_now(c->th->self)->keep_alive_s * 1000);
         }
     } else if (r == NULL && c->is_eof) {
         destroy(c);
@@ -491,7 +497,7 @@ void rest_conn_open(struct rest_thread *th, int32_t fd, const char *peer)
         return;
     }
     rest_tick_start(th);
-    c->deadline_ms = th->now_ms + rest_conf_now(th->self)->keep_alive_s * 1000;
+    c->deadline_ms = in_ms(th, rest_conf_now(th->self)->keep_alive_s * 1000);
     c->next = th->conns;
     if (c->next != NULL)
         c->next->prev = c;
@@ -504,7 +510,7 @@ static void time_out(struct rest_conn *c)
     /* A head that was begun and not ended is told so; a silent connection is just closed. */
     if (c->state == REST_S_HEAD && c->r != NULL && pending(c) == 0 && !c->is_closing &&
         c->r->in_n != c->r->in_at) {
-        c->deadline_ms = c->th->now_ms + STALL_MS;
+        c->deadline_ms = in_ms(c->th, STALL_MS);
         (void)refuse(c, 408);
         run(c);
         return;

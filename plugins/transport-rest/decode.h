@@ -89,17 +89,17 @@ int rest_id_read(struct rest_dec *d, struct sx_id *out);
 int rest_id_try(struct rest_dec *d, struct sx_id *out);
 int rest_ids_read(struct rest_dec *d, const struct sx_id **out, uint32_t *n);
 
-/* with_payload and with_vector; null of the former leaves *out alone. */
+/* with_payload and with_vector; null, where it is allowed, leaves *out alone. */
 int rest_with_payload(struct rest_dec *d, struct sx_selector *out);
-int rest_with_vector(struct rest_dec *d, struct sx_selector *out);
+int rest_with_vector(struct rest_dec *d, struct sx_selector *out, int null_ok);
 /* 1 when the text is a path by the grammar of payload keys. */
 int rest_path_valid(struct sx_str s);
 
 /* A filter: null, or an object whose clauses have the right shape. One that restricts anything
  * marks the body as not served. */
 int rest_filter(struct rest_dec *d);
-/* shard_key of a request: checked, and marked as not served unless null. read: the object form. */
-int rest_shard_key(struct rest_dec *d, struct rest_flat *f, int read);
+/* shard_key of a request: checked, and marked as not served unless null. */
+int rest_shard_key(struct rest_dec *d, struct rest_flat *f);
 
 /* Growing array in the arena: room for one more element, NULL when memory is short. */
 void *rest_push(struct rest_dec *d, void *array, uint32_t n, uint32_t *cap, uint32_t size);

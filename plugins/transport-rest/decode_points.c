@@ -39,7 +39,7 @@ static int selector(struct rest_dec *d, struct sx_args_ids *args)
 
     if (rc <= 0)
         return rc;
-    if ((m.seen & 4) != 0 && (!rest_marks_go(d, &m, 2) || rest_shard_key(d, NULL, 0) < 0))
+    if ((m.seen & 4) != 0 && (!rest_marks_go(d, &m, 2) || rest_shard_key(d, NULL) < 0))
         return 0;
     if (rest_marks_go(d, &m, 0)) {
         rc = ids_try(d, args);
@@ -86,8 +86,8 @@ static int get_fields(struct rest_dec *d, struct rest_flat *f, struct sx_args_id
         seen |= 1u << i;
         rc = i == 0   ? rest_ids_read(d, &args->ids, &args->n)
              : i == 1 ? rest_with_payload(d, &args->payload)
-             : i == 2 ? rest_with_vector(d, &args->vectors)
-             : i == 3 ? rest_shard_key(d, f, 1)
+             : i == 2 ? rest_with_vector(d, &args->vectors, 0)
+             : i == 3 ? rest_shard_key(d, f)
                       : sx_json_skip(&d->j, NULL);
     }
     return rc == SX_OK && (seen & 1) == 0 ? rest_fail_missing(d, "ids") : rc;
@@ -159,9 +159,9 @@ static int scroll_fields(struct rest_dec *d, struct rest_flat *f, struct sx_args
              : i == 1 ? limit_field(d, &args->limit)
              : i == 2 ? rest_filter(d)
              : i == 3 ? rest_with_payload(d, &args->payload)
-             : i == 4 ? rest_with_vector(d, &args->vectors)
+             : i == 4 ? rest_with_vector(d, &args->vectors, 0)
              : i == 5 ? order_by_field(d)
-             : i == 6 ? rest_shard_key(d, f, 1)
+             : i == 6 ? rest_shard_key(d, f)
                       : sx_json_skip(&d->j, NULL);
     }
     return rc;
@@ -201,7 +201,7 @@ static int count_fields(struct rest_dec *d, struct rest_flat *f, struct sx_args_
         seen |= 1u << i;
         rc = i == 0   ? rest_filter(d)
              : i == 1 ? sx_json_bool(&d->j, "a boolean", &exact)
-             : i == 2 ? rest_shard_key(d, f, 1)
+             : i == 2 ? rest_shard_key(d, f)
                       : sx_json_skip(&d->j, NULL);
     }
     args->exact = (uint32_t)exact;

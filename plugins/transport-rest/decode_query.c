@@ -317,7 +317,7 @@ static int lookup_from(struct rest_dec *d, struct sx_query *q)
         seen |= 1u << i;
         rc = i == 0   ? sx_json_str(&d->j, "a string", &q->lookup_collection)
              : i == 1 ? optional_str(d, &q->lookup_vector)
-             : i == 2 ? rest_shard_key(d, NULL, 1)
+             : i == 2 ? rest_shard_key(d, NULL)
                       : sx_json_skip(&d->j, NULL);
     }
     return rc == SX_OK && (seen & 1) == 0 ? rest_fail_missing(d, "collection") : rc;
@@ -354,8 +354,8 @@ static int fields(struct rest_dec *d, struct rest_flat *f, struct sx_query *q, c
              : i == n  ? sx_json_skip(&d->j, NULL)
              : i == 8  ? optional_u64(d, &q->offset, &given)
              : i == 9  ? rest_with_payload(d, &q->payload)
-             : i == 10 ? rest_with_vector(d, &q->vectors)
-                       : rest_shard_key(d, f, 1);
+             : i == 10 ? rest_with_vector(d, &q->vectors, 1)
+                       : rest_shard_key(d, f);
     }
     if (rc == SX_OK && q->limit == 0)
         rest_valid_add(d, "%slimit: value 0 invalid, must be 1 or larger", path);

@@ -69,7 +69,7 @@ static int named_vector(struct rest_dec *d, struct sx_query *q)
         return rc;
     if (!rest_marks_go(d, &m, 1))
         return 0;
-    rc = rest_vector_try(d, 0, 1, &q->vector);
+    rc = rest_vector_try(d, REST_V_PAIR, 1, &q->vector);
     if (rc != REST_V_VECTOR || q->vector.kind == SX_VEC_MULTI)
         return rc < 0 ? rc : 0;
     sx_json_reset(&d->j, m.end);
@@ -143,9 +143,9 @@ static int fields(struct rest_dec *d, struct rest_flat *f, struct sx_query *q, c
              : i == 3 ? rest_params(d, q, path)
              : i == 4 ? offset_field(d, &q->offset)
              : i == 5 ? rest_with_payload(d, &q->payload)
-             : i == 6 ? rest_with_vector(d, &q->vectors)
+             : i == 6 ? rest_with_vector(d, &q->vectors, 1)
              : i == 7 ? threshold_field(d, q)
-             : i == 8 ? rest_shard_key(d, f, 1)
+             : i == 8 ? rest_shard_key(d, f)
                       : sx_json_skip(&d->j, NULL);
     }
     if (rc < 0)

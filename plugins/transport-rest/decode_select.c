@@ -150,12 +150,16 @@ int rest_with_payload(struct rest_dec *d, struct sx_selector *out)
     return SX_OK;
 }
 
-int rest_with_vector(struct rest_dec *d, struct sx_selector *out)
+int rest_with_vector(struct rest_dec *d, struct sx_selector *out, int null_ok)
 {
     struct sx_json_mark m = sx_json_mark(&d->j);
     struct sx_selector sel = {SX_SEL_NONE, 0, NULL};
     int kind = sx_json_peek(&d->j), rc;
 
+    if (kind == SX_JSON_NULL && null_ok) {
+        rc = sx_json_null(&d->j);
+        return rc < 0 ? rc : SX_OK;
+    }
     if (kind == SX_JSON_TRUE || kind == SX_JSON_FALSE) {
         rc = bool_selector(d, &sel);
     } else {
@@ -293,7 +297,7 @@ static int fallback_try(struct rest_dec *d)
     return rc < 0 ? rc : seen == 3;
 }
 
-int rest_shard_key(struct rest_dec *d, struct rest_flat *f, int read)
+int rest_shard_key(struct rest_dec *d, struct rest_flat *f)
 {
     struct sx_json_mark m;
     int rc;
@@ -309,7 +313,7 @@ int rest_shard_key(struct rest_dec *d, struct rest_flat *f, int read)
             rc = keys_try(d);
             break;
         case SX_JSON_OBJ:
-            rc = read ? fallback_try(d) : 0;
+            rc = fallback_try(d);
             break;
         default:
             rc = key_try(d);

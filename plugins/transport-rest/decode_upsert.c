@@ -496,7 +496,7 @@ static int body(struct rest_dec *d, int is_batch, struct sx_args_upsert *args)
         seen |= 1u << i;
         rc = i == 0   ? points(d, args)
              : i == 1 ? columnar(d, args)
-             : i == 2 ? rest_shard_key(d, NULL, 0)
+             : i == 2 ? rest_shard_key(d, NULL)
              : i == 3 ? rest_filter(d)
                       : update_mode(d);
     }

@@ -152,7 +152,7 @@ static void access_log(const struct rest_req *r, int status, uint64_t bytes)
     if (h->target.p == NULL || is_quiet(h->path) ||
         !self->host->log_on(self->host, SX_LOG_INFO, ACCESS_LOG))
         return;
-    seconds = r->op.start_ns != 0 ? (double)(self->time->mono_ns() - r->op.start_ns) * 1e-9 : 0;
+    seconds = r->op.start_ns != 0 ? (double)(self->time->mono_ns() - r->op.start_ns) / 1e9 : 0;
     referer = or_dash(h->h[REST_H_REFERER]);
     agent = or_dash(h->h[REST_H_USER_AGENT]);
     sx_log(self->host, SX_LOG_INFO, ACCESS_LOG,
@@ -227,7 +227,7 @@ static void put_time(struct rest_req *r, int timed)
 
     sx_buf_adds(&r->out, ",\"time\":");
     sx_jsonw_f64(&r->out, timed && start != 0
-                              ? (double)(r->th->self->time->mono_ns() - start) * 1e-9
+                              ? (double)(r->th->self->time->mono_ns() - start) / 1e9
                               : 0.0);
     sx_buf_addc(&r->out, '}');
 }

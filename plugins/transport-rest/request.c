@@ -224,8 +224,11 @@ static int refuse(struct rest_req *r, const struct sx_op_info *info)
 {
     const struct sx_str *coding = &r->head.h[REST_H_CONTENT_ENCODING];
 
-    if (!r->th->self->req->serves(r->op.code) || info->body == SX_OPB_STREAM ||
-        (info->body == SX_OPB_JSON && !rest_decode_knows(r->op.code)))
+    /* A body whose form is known is looked at even if the engine does not serve the operation: its
+     * faults come first. */
+    int is_known = info->body == SX_OPB_JSON && rest_decode_knows(r->op.code);
+
+    if (!is_known && (info->body != SX_OPB_NONE || !r->th->self->req->serves(r->op.code)))
         return answer(r, SX_EUNSUPPORTED,
                       sx_arena_printf(&r->arena, "%s %s", info->method, info->path));
     if (info->body == SX_OPB_NONE)

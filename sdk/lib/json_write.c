@@ -114,7 +114,7 @@ void sx_jsonw_f32(struct sx_buf *b, float v)
         sx_buf_add(b, "null", 4);
         return;
     }
-    at = sx_buf_reserve(b, 32);
+    at = sx__buf_room(b, 32);
     if (at != NULL)
         b->n += sx_num_format_f32(v, at);
 }
@@ -127,18 +127,32 @@ void sx_jsonw_f64(struct sx_buf *b, double v)
         sx_buf_add(b, "null", 4);
         return;
     }
-    at = sx_buf_reserve(b, 32);
+    at = sx__buf_room(b, 32);
     if (at != NULL)
         b->n += sx_num_format_f64(v, at);
 }
 
+/* One look at the room for 32 floats: this writes the vectors of answers. */
 void sx_jsonw_f32s(struct sx_buf *b, const float *v, uint32_t n)
 {
     sx_buf_addc(b, '[');
-    for (uint32_t i = 0; i < n; i++) {
-        if (i != 0)
-            sx_buf_addc(b, ',');
-        sx_jsonw_f32(b, v[i]);
+    for (uint32_t i = 0; i < n;) {
+        uint32_t stop = n - i > 32 ? i + 32 : n;
+        char *at = sx__buf_room(b, 33 * 32), *from = at;
+
+        if (at == NULL)
+            return;
+        for (; i < stop; i++) {
+            if (i != 0)
+                *at++ = ',';
+            if (SX_UNLIKELY(v[i] - v[i] != 0)) {
+                memcpy(at, "null", 4);
+                at += 4;
+            } else {
+                at += sx_num_format_f32(v[i], at);
+            }
+        }
+        b->n += (uint64_t)(at - from);
     }
     sx_buf_addc(b, ']');
 }

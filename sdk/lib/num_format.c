@@ -69,7 +69,7 @@ static uint32_t product_odd32(uint64_t g, uint32_t c)
 }
 
 /* The choice between candidates; lower, value and upper are the scaled interval, times four. */
-static struct decimal
+static inline struct decimal
 choose(uint64_t lower, uint64_t value, uint64_t upper, uint32_t odd, int32_t k)
 {
     uint64_t s = value / 4, tens = s / 10;
@@ -92,7 +92,7 @@ choose(uint64_t lower, uint64_t value, uint64_t upper, uint32_t odd, int32_t k)
     return (struct decimal){s + (uint64_t)above, k};
 }
 
-static struct decimal shortest_f64(uint64_t bits)
+static inline struct decimal shortest_f64(uint64_t bits)
 {
     uint64_t frac = bits & (((uint64_t)1 << 52) - 1), c, hi, lo;
     int32_t e = (int32_t)(bits >> 52 & 2047), q, k, h, narrow;
@@ -113,7 +113,7 @@ static struct decimal shortest_f64(uint64_t bits)
                   (uint32_t)(c & 1), k);
 }
 
-static struct decimal shortest_f32(uint32_t bits)
+static inline struct decimal shortest_f32(uint32_t bits)
 {
     uint32_t frac = bits & ((1u << 23) - 1), c;
     int32_t e = (int32_t)(bits >> 23 & 255), q, k, h, narrow;
@@ -136,20 +136,31 @@ static struct decimal shortest_f32(uint32_t bits)
 }
 
 /* Digits of v in front of `end`; returns where they start. */
-static char *put_digits(char *end, uint64_t v)
+static inline char *put_digits(char *end, uint64_t v)
 {
-    while (v >= 100) {
-        uint64_t rest = v / 100;
+    uint32_t w;
 
-        end -= 2;
-        memcpy(end, two_digits + 2 * (v - 100 * rest), 2);
+    /* A double's 17 digits need the wide division for the upper half only. */
+    while (v >= 100000000) {
+        uint64_t rest = v / 100000000;
+
+        w = (uint32_t)(v - rest * 100000000);
+        for (int i = 0; i < 4; i++) {
+            end -= 2;
+            memcpy(end, two_digits + 2 * (w % 100), 2);
+            w /= 100;
+        }
         v = rest;
     }
-    if (v >= 10) {
+    for (w = (uint32_t)v; w >= 100; w /= 100) {
         end -= 2;
-        memcpy(end, two_digits + 2 * v, 2);
+        memcpy(end, two_digits + 2 * (w % 100), 2);
+    }
+    if (w >= 10) {
+        end -= 2;
+        memcpy(end, two_digits + 2 * w, 2);
     } else {
-        *--end = (char)('0' + v);
+        *--end = (char)('0' + w);
     }
     return end;
 }
@@ -167,15 +178,18 @@ static uint32_t put_exponent(char *out, int32_t e)
     return n + (uint32_t)(end - p);
 }
 
-static uint32_t put_decimal(struct decimal d, char *out)
+/* Copies have fixed lengths, which are single moves; what they write beyond the text lies within
+ * the 32 bytes that callers give (31 at most, with the sign). */
+static inline uint32_t put_decimal(struct decimal d, char *out)
 {
-    char text[24], *end = text + sizeof(text), *p;
+    char text[48], *end = text + 24, *p;
     int32_t n, point; /* digits, digits before the point */
 
     if (d.digits == 0) {
         memcpy(out, "0.0", 3);
         return 3;
     }
+    memset(end, '0', 24);
     p = put_digits(end, d.digits);
     while (end[-1] == '0') {
         end--;
@@ -183,29 +197,31 @@ static uint32_t put_decimal(struct decimal d, char *out)
     }
     n = (int32_t)(end - p);
     point = n + d.exp;
+    if (point <= 0 && point > -PLAIN_LOW) {
+        memcpy(out, "0.000000", 8);
+        out += 2 - point;
+        memcpy(out, p, 16);
+        out[16] = p[16];
+        return (uint32_t)(2 - point + n);
+    }
     if (point > 0 && point <= PLAIN_HIGH) {
+        memcpy(out, p, 16); /* zeros follow the digits */
+        out[point] = '.';
         if (n <= point) {
-            memcpy(out, p, (size_t)n);
-            memset(out + n, '0', (size_t)(point - n));
-            memcpy(out + point, ".0", 2);
+            out[point + 1] = '0';
             return (uint32_t)point + 2;
         }
-        memcpy(out, p, (size_t)point);
-        out[point] = '.';
-        memcpy(out + point + 1, p + point, (size_t)(n - point));
+        if (n - point <= 8)
+            memcpy(out + point + 1, p + point, 8);
+        else
+            memcpy(out + point + 1, p + point, 16);
         return (uint32_t)n + 1;
-    }
-    if (point <= 0 && point > -PLAIN_LOW) {
-        memcpy(out, "0.", 2);
-        memset(out + 2, '0', (size_t)-point);
-        memcpy(out + 2 - point, p, (size_t)n);
-        return (uint32_t)(2 - point + n);
     }
     out[0] = p[0];
     if (n == 1)
         return 1 + put_exponent(out + 1, point - 1);
     out[1] = '.';
-    memcpy(out + 2, p + 1, (size_t)n - 1);
+    memcpy(out + 2, p + 1, 16);
     return (uint32_t)n + 1 + put_exponent(out + n + 1, point - 1);
 }
 

@@ -663,6 +663,8 @@ static int io_datasync(struct sx_file *f, struct sx_err *err)
 {
     int rc = enter(f->d, err, "sync");
 
+    if (rc != SX_OK)
+        f->d->random += f->d->calls; /* another outcome at another place */
     for (uint32_t i = 0; i < f->node->n_ops; i++) {
         /* A failed sync leaves each write on the disk or gives it up. */
         if (rc == SX_OK || next_random(&f->d->random) % 2 == 0)

@@ -1,5 +1,5 @@
-/* needs: kernel/conf_tree.c kernel/conf_keys.c kernel/conf_coerce.c kernel/conf_env.c */
-/* needs: kernel/conf_merge.c kernel/conf_bind.c kernel/conf_check.c */
+/* needs: kernel/conf_node.c kernel/conf_tree.c kernel/conf_keys.c kernel/conf_coerce.c */
+/* needs: kernel/conf_env.c kernel/conf_merge.c kernel/conf_bind.c kernel/conf_check.c */
 /* Configuration: sources and their order, coercions, and the texts that operators and scripts know.
  *
  * Every test works in an empty directory of its own, because sources are found relative to the

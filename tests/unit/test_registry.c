@@ -1,8 +1,7 @@
-/* needs: kernel/registry.c kernel/mem.c kernel/lock.c kernel/exec*.c kernel/strand.c kernel/epoch.c
- */
-/* needs: kernel/time.c kernel/cpu.c kernel/host.c kernel/telem*.c kernel/io*.c kernel/log*.c */
-/* needs: kernel/loop.c kernel/crypto.c kernel/panic.c kernel/procstat.c
- * libs: libevent_core */
+/* needs: kernel/registry.c kernel/mem.c kernel/lock.c kernel/exec*.c kernel/strand.c */
+/* needs: kernel/epoch.c kernel/time.c kernel/cpu.c kernel/host.c kernel/telem*.c kernel/io*.c */
+/* needs: kernel/log*.c kernel/loop.c kernel/crypto.c kernel/panic.c kernel/procstat.c */
+/* libs: libevent_core */
 /* The registry: order of modules, missing and wrong providers, choices between two of a name. */
 
 /* cmocka.h needs the four before it. clang-format would sort it first. */
