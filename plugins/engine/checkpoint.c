@@ -137,7 +137,8 @@ void eng_checkpoint_start(struct eng_shard *s)
 {
     struct eng *e = s->eng;
     struct eng_table *t = &s->table;
-    if (s->checkpointing || t->commit == s->checkpoint ||
+    /* Unsettled stores would give marks that do not belong together. */
+    if (s->checkpointing || t->commit == s->checkpoint || t->unsettled ||
         atomic_load_explicit(&s->write_failed, memory_order_acquire) != 0) {
         void (*done)(struct eng_shard *, void *) = s->checkpointing ? NULL : s->checkpoint_done;
         if (done) {

@@ -216,7 +216,7 @@ static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out,
         out->columns[i].id = (uint32_t)get_u64(c, "id");
         out->columns[i].vec = get_mark(c, "vec");
         out->columns[i].loc = get_mark(c, "loc");
-        if (out->columns[i].vec.count > out->rows.count ||
+        if (out->columns[i].vec.count >= ENG_NO_LOC ||
             out->columns[i].loc.count != out->rows.count)
             return sx_err_set(err, SX_ECORRUPT, "manifest: impossible counts of column %u", i);
     }

@@ -1,7 +1,7 @@
 /* Operations that change points: upsert and delete.
  *
  * Three steps. On a worker: the log record is built, everything that needs no order is checked. On
- * the strand: number, log, apply, publish. Then the call is answered, or waits for the committer.
+ * the strand: number, stage, log, commit, publish. Then the call is answered, or waits for the committer.
  * Errors that the reference finds at application time (unknown name, wrong kind) take a number and a
  * record of their own, with no effect, and are told to those who wait. */
 #include "catalog.h"
@@ -48,26 +48,25 @@ static void apply(struct write *wr)
         return;
     }
     c->number = eng_wal_last(s->wal) + 1;
-    int rc = eng_wal_append(s->wal, c->number, wr->type, (uint32_t)-wr->outcome.code, &wr->body, 1,
-                            &c->err);
-    if (rc != 0) {
+    struct eng_wal_record r = {c->number,  wr->type,   1, (uint32_t)-wr->outcome.code,
+                               wr->body.p, wr->body.n, 0};
+    int rc = eng_change_stage(s, &r, &c->err);
+    if (rc == 0) {
+        if (eng_shard_publish_room(s) != 0)
+            rc = sx_err_set(&c->err, SX_ENOMEM, "out of memory");
+        else
+            rc = eng_wal_append(s->wal, r.number, r.type, r.outcome, &wr->body, 1, &c->err);
+        if (rc != 0)
+            eng_table_abort(&s->table);
+    }
+    if (rc != 0) { /* nothing happened: no number is taken, the next operation may succeed */
         if (eng_wal_failed(s->wal))
             eng_shard_stop_writes(s, &c->err);
         eng_call_fail_err(c);
         return;
     }
-    struct eng_wal_record r = {c->number,  wr->type,     1, (uint32_t)-wr->outcome.code,
-                               wr->body.p, wr->body.n, 0};
-    rc = eng_change_apply(s, &r, &c->err);
-    if (rc == 0 && eng_shard_publish(s) != 0)
-        rc = sx_err_set(&c->err, SX_ENOMEM, "out of memory");
-    if (rc != 0) {
-        /* The log is ahead of the table: a restart applies the operation, until then nothing more
-         * may be put on top of it. */
-        eng_shard_stop_writes(s, &c->err);
-        eng_call_fail_err(c);
-        return;
-    }
+    eng_table_commit(&s->table);
+    eng_shard_publish(s);
     answer(wr, wait);
 }
 

@@ -55,6 +55,13 @@ void eng_shard_unref(struct eng_shard *s)
         s->eng->exec->blocking(&s->close_task); /* unmapping and closing may take a while */
 }
 
+struct eng_superseded {
+    struct eng_shard *shard;
+    struct eng_view *view; /* before publish: room for the next; after: the one before */
+    uint32_t chunks, pad;
+    struct eng_deaths *deaths;
+};
+
 static void close_stores(struct eng_shard *s)
 {
     struct eng_table *t = &s->table;
@@ -73,6 +80,12 @@ static void close_stores(struct eng_shard *s)
         eng_table_fini(t);
     if (v)
         eng_view_destroy(s->eng, v);
+    if (s->next_view) {
+        if (s->next_view->view)
+            eng_view_destroy(s->eng, s->next_view->view);
+        s->eng->mem->release(s->eng->mem, s->next_view);
+        s->next_view = NULL;
+    }
     if (s->wal_dir)
         s->eng->io->dir_close(s->wal_dir);
     memset(t, 0, sizeof(*t));
@@ -101,7 +114,11 @@ static void close_run(struct sx_task *task, struct sx_worker *w)
 
 static int replay(void *arg, const struct eng_wal_record *r, struct sx_err *err)
 {
-    return eng_change_apply(arg, r, err);
+    struct eng_shard *s = arg;
+    int rc = eng_change_stage(s, r, err);
+    if (rc == 0)
+        eng_table_commit(&s->table);
+    return rc;
 }
 
 static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct sx_err *err)
@@ -197,9 +214,11 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
         eng_deaths_apply(d);
         e->mem->release(e->mem, d);
     }
-    struct eng_view *v = s->strand ? eng_view_create(t) : NULL;
+    struct eng_view *v =
+        s->strand ? eng_view_alloc(e, eng_view_chunks(t->n_rows)) : NULL;
     if (!v)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
+    eng_view_fill(v, t);
     atomic_store_explicit(&s->view, v, memory_order_release);
     return 0;
 }
@@ -313,16 +332,11 @@ void eng_shard_read_end(struct eng_shard *s)
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
-struct superseded {
-    struct eng_shard *shard;
-    struct eng_view *view;
-    struct eng_deaths *deaths;
-};
 
 /* No reader of the old view is left: the rows that died with it may be hidden from inner loops. */
 static void superseded_free(void *arg)
 {
-    struct superseded *p = arg;
+    struct eng_superseded *p = arg;
     const struct sx_mem *mem = p->shard->eng->mem;
     if (p->deaths) {
         eng_deaths_apply(p->deaths);
@@ -333,24 +347,40 @@ static void superseded_free(void *arg)
     mem->release(mem, p);
 }
 
-int eng_shard_publish(struct eng_shard *s)
+int eng_shard_publish_room(struct eng_shard *s)
 {
-    struct eng *e = s->eng;
-    struct superseded *p = e->mem->alloc(e->mem, sizeof(*p));
-    struct eng_view *v = eng_view_create(&s->table);
-    if (!p || !v) {
-        e->mem->release(e->mem, p);
-        if (v)
-            eng_view_destroy(e, v);
-        return SX_ENOMEM;
+    const struct sx_mem *mem = s->eng->mem;
+    uint32_t chunks = eng_view_chunks(s->table.n_rows + s->table.staged.n_new);
+    struct eng_superseded *p = s->next_view;
+    if (p && p->chunks >= chunks)
+        return 0;
+    if (!p) {
+        p = mem->zalloc(mem, sizeof(*p));
+        if (!p)
+            return SX_ENOMEM;
+        s->next_view = p;
     }
+    struct eng_view *v = eng_view_alloc(s->eng, chunks);
+    if (!v)
+        return SX_ENOMEM;
+    if (p->view)
+        eng_view_destroy(s->eng, p->view);
+    p->view = v;
+    p->chunks = chunks;
+    return 0;
+}
+
+void eng_shard_publish(struct eng_shard *s)
+{
+    struct eng_superseded *p = s->next_view;
+    s->next_view = NULL;
+    eng_view_fill(p->view, &s->table);
     p->shard = s;
     p->deaths = eng_table_take_deaths(&s->table);
     eng_shard_ref(s);
     /* pairs with the acquire in eng_shard_read_begin() */
-    p->view = atomic_exchange_explicit(&s->view, v, memory_order_acq_rel);
-    e->epoch->retire(superseded_free, p);
-    return 0;
+    p->view = atomic_exchange_explicit(&s->view, p->view, memory_order_acq_rel);
+    s->eng->epoch->retire(superseded_free, p);
 }
 
 void eng_shard_stop_writes(struct eng_shard *s, const struct sx_err *cause)

@@ -36,6 +36,7 @@ struct eng_shard {
     struct eng_wal *wal;             /* S */
     struct eng_table table;          /* S; readers through views */
     _Atomic(struct eng_view *) view;
+    struct eng_superseded *next_view; /* S: room for the next publish */
     _Atomic int write_failed;        /* code: applied state and log differ, or the log is dead */
 
     /* Calls whose record is appended and must be durable before they are answered, in number
@@ -70,11 +71,14 @@ int eng_shard_format(struct eng *e, const struct eng_config *config, const struc
 void eng_shard_read_begin(struct eng_shard *s, struct eng_reader *r);
 void eng_shard_read_end(struct eng_shard *s);
 
+/* [S] Memory for the next view, so that publishing cannot fail once the log holds the operation. */
+int eng_shard_publish_room(struct eng_shard *s);
 /* [S] publishes the table as it is; retires the old view and the deaths. */
-int eng_shard_publish(struct eng_shard *s);
+void eng_shard_publish(struct eng_shard *s);
 /* [S] After append and apply: finishes the call now, or hands it to the committer. */
 void eng_shard_written(struct eng_shard *s, struct eng_call *c, int wait);
-/* [S] Refuses further writes until the shard is opened again; readers go on. */
+/* [A] Refuses further writes until the next start; readers go on. For a log that cannot be synced:
+ * what was written since is in doubt. */
 void eng_shard_stop_writes(struct eng_shard *s, const struct sx_err *cause);
 
 /* commit.c: one committer for all shards. */
@@ -142,8 +146,8 @@ int eng_record_upsert(struct eng_shard *s, const struct sx_args_upsert *args,
 int eng_record_delete(const struct sx_id *ids, uint32_t n, struct sx_arena *arena,
                       struct sx_str *out, struct sx_err *err);
 
-/* change.c: a record applied to the table, at run time and at replay alike [S]. Bodies are checked:
+/* change.c: a record staged for the table, at run time and at replay alike [S]. Bodies are checked:
  * one that does not fit is ECORRUPT. */
-int eng_change_apply(struct eng_shard *s, const struct eng_wal_record *r, struct sx_err *err);
+int eng_change_stage(struct eng_shard *s, const struct eng_wal_record *r, struct sx_err *err);
 
 #endif

@@ -16,25 +16,32 @@ static const struct sx_blobs_ops *bops(const struct sx_provider *p)
 
 /* --- views and readers --------------------------------------------------------------------------- */
 
-struct eng_view *eng_view_create(const struct eng_table *t)
+uint32_t eng_view_chunks(uint32_t n_rows)
 {
-    uint32_t n_chunks = (uint32_t)(((uint64_t)t->n_rows + SX_CHUNK_ROWS - 1) >> SX_CHUNK_SHIFT);
-    struct eng_view *v =
-        t->eng->mem->alloc(t->eng->mem, sizeof(*v) + n_chunks * sizeof(v->fill[0]));
-    if (!v)
-        return NULL;
+    return (uint32_t)(((uint64_t)n_rows + SX_CHUNK_ROWS - 1) >> SX_CHUNK_SHIFT);
+}
+
+struct eng_view *eng_view_alloc(const struct eng *e, uint32_t n_chunks)
+{
+    struct eng_view *v;
+    return e->mem->alloc(e->mem, sizeof(*v) + n_chunks * sizeof(v->fill[0]));
+}
+
+void eng_view_fill(struct eng_view *v, const struct eng_table *t)
+{
+    uint32_t n_chunks = eng_view_chunks(t->n_rows);
     v->commit = t->commit;
     v->n_live = t->n_live;
     v->n_rows = t->n_rows;
     v->n_chunks = n_chunks;
     v->n_columns = t->n_columns;
+    v->pad = 0;
     for (uint32_t c = 0; c < t->n_columns; c++) {
         v->columns[c].n_nodes = t->columns[c].n_nodes;
         v->columns[c].in_step = t->columns[c].in_step;
     }
     for (uint32_t i = 0; i < n_chunks; i++)
         v->fill[i] = i + 1 < n_chunks ? SX_CHUNK_ROWS : t->n_rows - (i << SX_CHUNK_SHIFT);
-    return v;
 }
 
 void eng_view_destroy(const struct eng *e, struct eng_view *v)
@@ -367,7 +374,8 @@ static void *scratch(struct eng_table *t, uint64_t n)
     return t->scratch;
 }
 
-/* Vectors and locations of column ci for n new rows. */
+/* Vectors and locations of column ci for n new rows. What it leaves after a failure is settled by
+ * the next stage: n_nodes and in_step only move at commit. */
 static int put_column(struct eng_table *t, uint32_t ci, const struct eng_new_row *rows, uint32_t n,
                       struct sx_err *err)
 {
@@ -401,17 +409,13 @@ static int put_column(struct eng_table *t, uint32_t ci, const struct eng_new_row
         rc = rops(t->rows_p)->append(t->rows_p->self, c->loc, locs, n, &got, err);
     if (rc == 0 && got != t->n_rows)
         rc = sx_err_set(err, SX_EINTERNAL, "locations are out of step with the table");
-    if (rc != 0)
-        return rc;
-    if (!stays) {
-        for (uint32_t i = 0; i < n; i++) {
-            if (locs[i] != ENG_NO_LOC)
-                row_of_set(c, locs[i], t->n_rows + i);
-        }
-        c->in_step = 0;
+    for (uint32_t i = 0; rc == 0 && !stays && i < n; i++) {
+        if (locs[i] != ENG_NO_LOC)
+            row_of_set(c, locs[i], t->n_rows + i);
     }
-    __atomic_store_n(&c->n_nodes, node, __ATOMIC_RELEASE); /* pairs with source_count() */
-    return 0;
+    c->next_nodes = node;
+    c->next_in_step = (uint32_t)stays;
+    return rc;
 }
 
 static int put_payloads(struct eng_table *t, const struct eng_new_row *rows, uint32_t n,
@@ -430,31 +434,116 @@ static int put_payloads(struct eng_table *t, const struct eng_new_row *rows, uin
     return 0;
 }
 
-int eng_table_put(struct eng_table *t, uint64_t number, const struct eng_new_row *rows, uint32_t n,
-                  struct sx_err *err)
+static uint32_t store_rows(const struct sx_provider *p, void *h)
+{
+    struct sx_rows r;
+    rops(p)->rows(p->self, h, &r);
+    return r.n;
+}
+
+/* Appends `n` copies of one row. */
+static int pad(struct eng_table *t, void *store, const void *row, uint32_t row_bytes, uint32_t n,
+               struct sx_err *err)
+{
+    uint32_t first;
+    uint8_t *buf = scratch(t, 256ull * row_bytes);
+    if (!buf)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < 256; i++)
+        memcpy(buf + (uint64_t)i * row_bytes, row, row_bytes);
+    while (n) {
+        uint32_t m = n < 256 ? n : 256;
+        int rc = rops(t->rows_p)->append(t->rows_p->self, store, buf, m, &first, err);
+        if (rc != 0)
+            return rc;
+        n -= m;
+    }
+    return 0;
+}
+
+/* What an aborted change left in the stores becomes dead rows and vectors that belong to no row. */
+static int settle(struct eng_table *t, struct sx_err *err)
+{
+    static const struct eng_row nobody = {0, 0, 0, ENG_NO_BLOB, ENG_NO_ROW, 0};
+    static const uint32_t no_loc = ENG_NO_LOC;
+    uint32_t have = store_rows(t->rows_p, t->rows), end = have;
+    int rc = 0;
+    if (!t->unsettled)
+        return 0;
+    for (uint32_t i = 0; i < t->n_columns; i++) {
+        uint32_t n = store_rows(t->rows_p, t->columns[i].loc);
+        end = n > end ? n : end;
+    }
+    for (uint32_t i = 0; rc == 0 && i < t->n_columns; i++) {
+        struct eng_column *c = &t->columns[i];
+        uint32_t n = store_rows(t->rows_p, c->loc), nodes = store_rows(c->rows_p, c->vec);
+        rc = pad(t, c->loc, &no_loc, sizeof(no_loc), end - n, err);
+        if (rc == 0 && row_of_room(t, c, nodes) != 0)
+            rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+        for (uint32_t k = c->n_nodes; rc == 0 && k < nodes; k++)
+            row_of_set(c, k, ENG_NO_ROW);
+    }
+    if (rc == 0)
+        rc = pad(t, t->rows, &nobody, sizeof(nobody), end - have, err);
+    for (uint32_t i = t->n_rows; rc == 0 && i < end; i += SX_CHUNK_ROWS - (i & (SX_CHUNK_ROWS - 1))) {
+        if (!side_for(t, i >> SX_CHUNK_SHIFT))
+            rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    }
+    if (rc == 0 && sides_cover(t, end) != 0)
+        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    if (rc != 0)
+        return rc;
+    /* No view knows these rows, so they may be dead at once. */
+    for (uint32_t i = t->n_rows; i < end; i++)
+        (void)eng_table_mark_dead(t, i);
+    for (uint32_t i = 0; i < t->n_columns; i++) {
+        struct eng_column *c = &t->columns[i];
+        c->in_step = 0;
+        __atomic_store_n(&c->n_nodes, store_rows(c->rows_p, c->vec), __ATOMIC_RELEASE);
+    }
+    t->n_rows = end;
+    t->unsettled = 0;
+    return 0;
+}
+
+int eng_table_stage_put(struct eng_table *t, uint64_t number, const struct eng_new_row *rows,
+                        uint32_t n, struct sx_err *err)
 {
     struct eng *e = t->eng;
-    uint32_t base = t->n_rows, first = base;
-    int rc = 0;
+    struct eng_staged *st = &t->staged;
+    uint32_t first;
+    int rc = settle(t, err);
 
-    if ((uint64_t)base + n >= ENG_NO_ROW)
+    if (rc != 0)
+        return rc;
+    if ((uint64_t)t->n_rows + n >= ENG_NO_ROW)
         return sx_err_set(err, SX_ENOSPACE, "the shard's row numbers are used up");
     uint8_t *mem = e->mem->alloc(
-        e->mem, n * (sizeof(struct eng_row) + sizeof(sx_locator) + sizeof(struct sx_str) + 4ull));
+        e->mem, n * (sizeof(struct eng_row) + sizeof(sx_locator) + sizeof(struct sx_str) +
+                     sizeof(struct sx_id) + sizeof(void *) + 4ull) +
+                    64);
     if (!mem)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     struct eng_row *out = (struct eng_row *)(void *)mem;
     sx_locator *locs = (sx_locator *)(out + n);
     struct sx_str *blobs = (struct sx_str *)(locs + n);
-    uint32_t *old = (uint32_t *)(blobs + n);
+    struct sx_id *ids = (struct sx_id *)(blobs + n);
+    *st = (struct eng_staged){.number = number, .mem = mem, .n_old = n, .n_new = n,
+                              .base = t->n_rows};
+    st->ids = (const struct sx_id **)(void *)(ids + n);
+    st->old = (uint32_t *)(void *)(st->ids + n);
 
-    for (uint32_t i = 0; i < n; i++)
-        old[i] = eng_table_find(t, &rows[i].id);
+    t->unsettled = 1; /* until commit */
+    for (uint32_t i = 0; i < n; i++) {
+        ids[i] = rows[i].id;
+        st->ids[i] = &ids[i];
+        st->old[i] = eng_table_find(t, &rows[i].id);
+    }
     if (eng_ids_reserve(t->ids, n) != 0)
         rc = sx_err_set(err, SX_ENOMEM, "out of memory");
     if (rc == 0)
-        rc = kill_room(t, old, n, err);
-    if (rc == 0 && sides_cover(t, (uint64_t)base + n) != 0)
+        rc = kill_room(t, st->old, n, err);
+    if (rc == 0 && sides_cover(t, (uint64_t)t->n_rows + n) != 0)
         rc = sx_err_set(err, SX_ENOMEM, "out of memory");
     for (uint32_t c = 0; rc == 0 && c < t->n_columns; c++)
         rc = put_column(t, c, rows, n, err);
@@ -470,25 +559,15 @@ int eng_table_put(struct eng_table *t, uint64_t number, const struct eng_new_row
     }
     if (rc == 0)
         rc = rops(t->rows_p)->append(t->rows_p->self, t->rows, out, n, &first, err);
-    if (rc == 0 && first != base)
+    if (rc == 0 && first != t->n_rows)
         rc = sx_err_set(err, SX_EINTERNAL, "the row table is out of step");
-    if (rc == 0) {
-        for (uint32_t i = 0; i < n; i++) {
-            if (old[i] != ENG_NO_ROW)
-                kill(t, old[i], number);
-            eng_ids_put(t->ids, &rows[i].id, base + i);
-        }
-        eng_ids_commit(t->ids);
-        t->n_rows = base + n;
-        t->n_live += n;
-        t->commit = number;
-    }
-    e->mem->release(e->mem, mem);
+    if (rc != 0)
+        eng_table_abort(t);
     return rc;
 }
 
-int eng_table_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n,
-                   struct sx_err *err)
+int eng_table_stage_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n,
+                         struct sx_err *err)
 {
     struct eng *e = t->eng;
     uint32_t *rows = e->mem->alloc(e->mem, (n ? n : 1) * 4ull);
@@ -496,18 +575,49 @@ int eng_table_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     for (uint32_t i = 0; i < n; i++)
         rows[i] = eng_table_find(t, &ids[i]);
+    t->staged = (struct eng_staged){.number = number, .mem = rows, .old = rows, .n_old = n};
     int rc = kill_room(t, rows, n, err);
-    if (rc == 0) {
-        for (uint32_t i = 0; i < n; i++) {
-            /* The same id twice: the second find would see it dead, but the rows were looked up
-             * before any died. */
-            if (rows[i] != ENG_NO_ROW && !eng_table_is_dead(t, rows[i]))
-                kill(t, rows[i], number);
-        }
-        t->commit = number;
-    }
-    e->mem->release(e->mem, rows);
+    if (rc != 0)
+        eng_table_abort(t);
     return rc;
+}
+
+void eng_table_stage_nothing(struct eng_table *t, uint64_t number)
+{
+    t->staged = (struct eng_staged){.number = number};
+}
+
+void eng_table_commit(struct eng_table *t)
+{
+    struct eng_staged *st = &t->staged;
+    for (uint32_t i = 0; i < st->n_old; i++) {
+        /* Dead already when an id to delete was named twice. */
+        if (st->old[i] != ENG_NO_ROW && !eng_table_is_dead(t, st->old[i]))
+            kill(t, st->old[i], st->number);
+    }
+    if (st->n_new) {
+        for (uint32_t i = 0; i < st->n_new; i++)
+            eng_ids_put(t->ids, st->ids[i], st->base + i);
+        eng_ids_commit(t->ids);
+        for (uint32_t i = 0; i < t->n_columns; i++) {
+            struct eng_column *c = &t->columns[i];
+            /* pairs with source_count() */
+            __atomic_store_n(&c->n_nodes, c->next_nodes, __ATOMIC_RELEASE);
+            c->in_step = c->next_in_step;
+        }
+        t->n_rows += st->n_new;
+        t->n_live += st->n_new;
+        t->unsettled = 0;
+    }
+    t->commit = st->number;
+    t->eng->mem->release(t->eng->mem, st->mem);
+    memset(st, 0, sizeof(*st));
+}
+
+void eng_table_abort(struct eng_table *t)
+{
+    t->eng->mem->release(t->eng->mem, t->staged.mem);
+    memset(&t->staged, 0, sizeof(t->staged));
 }
 
 /* --- open ---------------------------------------------------------------------------------------- */
@@ -541,6 +651,8 @@ int eng_table_rebuild(struct eng_table *t, struct sx_err *err)
             continue;
         if (row_of_room(t, c, c->n_nodes) != 0)
             return sx_err_set(err, SX_ENOMEM, "out of memory");
+        for (uint32_t i = 0; i < c->n_nodes; i++)
+            row_of_set(c, i, ENG_NO_ROW); /* vectors of aborted changes belong to no row */
         /* In row order, so that the newest version of a shared location wins. */
         for (uint32_t i = 0; i < t->n_rows; i++) {
             uint32_t l = *(const uint32_t *)sx_rows_at(&loc, i);

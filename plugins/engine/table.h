@@ -58,8 +58,18 @@ struct eng_column {
     uint32_t row_bytes;
     uint32_t n_nodes;       /* [S] locations appended */
     uint32_t in_step;       /* [S] every row's location is the row itself */
+    uint32_t next_nodes, next_in_step; /* [S] between stage and commit */
     /* NULL while in step. Entries are written before the view that needs them is published. */
     _Atomic(struct eng_row_of *) row_of;
+};
+
+/* [S] What stage has prepared for commit. */
+struct eng_staged {
+    uint64_t number;
+    void *mem;              /* one block that holds what the arrays below point into */
+    uint32_t *old;          /* rows that die, ENG_NO_ROW = none; n_old of them */
+    const struct sx_id **ids; /* put: id of new row base + i */
+    uint32_t n_old, n_new, base, pad;
 };
 
 struct eng_table {
@@ -75,6 +85,8 @@ struct eng_table {
     _Atomic(struct eng_sides *) sides; /* written by [S] */
     struct eng_column columns[ENG_MAX_COLUMNS];
     struct eng_deaths *deaths;   /* [S] */
+    struct eng_staged staged;    /* [S] */
+    uint32_t unsettled, pad;     /* [S] stores may hold rows that belong to nothing */
     uint8_t *scratch;            /* [S] for gathering rows before an append */
     uint64_t scratch_n;
 };
@@ -91,7 +103,9 @@ struct eng_view {
     } columns[ENG_MAX_COLUMNS];
     uint32_t fill[];
 };
-struct eng_view *eng_view_create(const struct eng_table *t); /* [S] NULL when memory is short */
+uint32_t eng_view_chunks(uint32_t n_rows);
+struct eng_view *eng_view_alloc(const struct eng *e, uint32_t n_chunks); /* NULL: memory is short */
+void eng_view_fill(struct eng_view *v, const struct eng_table *t);        /* [S] */
 void eng_view_destroy(const struct eng *e, struct eng_view *v);
 
 /* A view with the tables that belong to it, assembled on the reader's stack inside its epoch. */
@@ -140,14 +154,22 @@ struct eng_new_row {
     struct sx_str payload;            /* document bytes, n 0 = none */
     const void *const *vectors;       /* per column: encoded row, or NULL */
 };
-/* Appends n rows with the given version, kills the rows they replace, advances commit. Every id at
- * most once. On failure the table is as before as far as readers can tell, and the caller must not
- * apply anything else (the shard stops taking writes). */
-int eng_table_put(struct eng_table *t, uint64_t number, const struct eng_new_row *rows, uint32_t n,
-                  struct sx_err *err);
+/* One change in two steps, so that it happens whole or not at all. Stage does everything that can
+ * fail: bytes go into the stores, beyond what any reader is told of. Then the log record is appended;
+ * then commit, which cannot fail, makes the change part of the table, or abort, after which the staged
+ * rows are dead weight that the next stage settles (a full disk that has room again needs nothing
+ * else). Replay goes the same way without the log.
+ *
+ * Every id at most once. */
+int eng_table_stage_put(struct eng_table *t, uint64_t number, const struct eng_new_row *rows,
+                        uint32_t n, struct sx_err *err);
 /* Kills the newest rows of the ids; ids without a live row are skipped. */
-int eng_table_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n,
-                   struct sx_err *err);
+int eng_table_stage_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n,
+                         struct sx_err *err);
+/* An operation that changes nothing but takes its number. */
+void eng_table_stage_nothing(struct eng_table *t, uint64_t number);
+void eng_table_commit(struct eng_table *t);
+void eng_table_abort(struct eng_table *t);
 /* Alive in the newest state [S]: row of the id or ENG_NO_ROW. */
 uint32_t eng_table_find(const struct eng_table *t, const struct sx_id *id);
 

@@ -5,6 +5,7 @@ The binary is SEXTANT_BIN, default build/release/sextant.
 """
 import pathlib
 import sys
+import threading
 import uuid
 import warnings
 
@@ -56,14 +57,29 @@ def http(server):
     return server.http
 
 
+def connect(url, **kw):
+    """The official client, once it has finished checking the server's version in a thread of its
+    own: else that check, and its warning, may fall into the middle of a restart."""
+    from qdrant_client import QdrantClient
+
+    before = set(threading.enumerate())
+    c = QdrantClient(url=url, timeout=60, **kw)
+    for t in set(threading.enumerate()) - before:
+        t.join(10)
+    return c
+
+
+@pytest.fixture(scope="session", name="connect")
+def connect_fixture():
+    return connect
+
+
 @pytest.fixture
 def client(server):
     """The official client; what it warns about is an error."""
-    from qdrant_client import QdrantClient
-
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        c = QdrantClient(url=server.url, timeout=60)
+        c = connect(server.url)
         yield c
         c.close()
 

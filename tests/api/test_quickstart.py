@@ -3,19 +3,19 @@ import warnings
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 N, DIM = 1000, 64
 
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def test_quickstart(server, name):
+def test_quickstart(server, name, connect):
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(N, DIM)).astype(np.float32)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        client = QdrantClient(url=server.url)
+        client = connect(server.url)
         assert client.create_collection(
             name, vectors_config=models.VectorParams(size=DIM, distance=models.Distance.COSINE))
         assert client.collection_exists(name)
@@ -66,9 +66,9 @@ def test_root_is_what_clients_check(http):
         assert http("GET", path) == (200, text)
 
 
-def test_restart_keeps_everything(make_server):
+def test_restart_keeps_everything(make_server, connect):
     s = make_server()
-    client = QdrantClient(url=s.url)
+    client = connect(s.url)
     client.create_collection("kept", vectors_config=models.VectorParams(
         size=8, distance=models.Distance.DOT))
     points = [models.PointStruct(id=i, vector=[float(i + j) for j in range(8)], payload={"i": i})
@@ -78,12 +78,12 @@ def test_restart_keeps_everything(make_server):
     before = client.scroll("kept", limit=1000, with_vectors=True)[0]
     client.close()
     s.restart()
-    client = QdrantClient(url=s.url)
+    client = connect(s.url)
     assert client.scroll("kept", limit=1000, with_vectors=True)[0] == before
     assert len(before) == 499
     client.close()
     s.kill()
     s.start()
-    client = QdrantClient(url=s.url)
+    client = connect(s.url)
     assert client.scroll("kept", limit=1000, with_vectors=True)[0] == before
     client.close()

@@ -8,6 +8,7 @@
 #include "kernel/epoch.h"
 #include "kernel/exec.h"
 #include "kernel/host.h"
+#include "kernel/io.h"
 #include "kernel/loop.h"
 #include "kernel/mem.h"
 #include "kernel/registry.h"
@@ -32,7 +33,8 @@ struct fixture {
     const struct sx_engine_ops *ops;
 };
 
-static inline void fx_start(struct fixture *f, const char *rows_kind)
+/* io: NULL = the kernel's. */
+static inline void fx_start_io(struct fixture *f, const char *rows_kind, const struct sx_io *io)
 {
     static const struct sx_plugin *const all[] = {
         &distance_basic_LTX_sx_plugin, &index_flat_LTX_sx_plugin, &storage_mmap_LTX_sx_plugin,
@@ -41,6 +43,8 @@ static inline void fx_start(struct fixture *f, const char *rows_kind)
     assert_int_equal(sx_host_init(&err), 0);
     assert_int_equal(sx_exec_init(2, 1, 8, &err), 0);
     assert_int_equal(sx_loops_init(1, &err), 0);
+    if (io)
+        sx_host_service("sx.io", io, sizeof(*io));
     sx_host_service("sx.reg", sx_registry_table(), sizeof(struct sx_reg));
     sx_registry_init(&f->reg, sx_mem_kernel());
     for (uint32_t i = 0; i < SX_COUNT(all); i++)
@@ -74,6 +78,11 @@ static inline void fx_start(struct fixture *f, const char *rows_kind)
     f->ops = f->eng->plugin->provides[0].ops;
     assert_int_equal(sx_exec_start(NULL, NULL, &err), 0);
     assert_int_equal(sx_loops_start(NULL, NULL, &err), 0);
+}
+
+static inline void fx_start(struct fixture *f, const char *rows_kind)
+{
+    fx_start_io(f, rows_kind, NULL);
 }
 
 static inline void fx_stop(struct fixture *f, int clean)

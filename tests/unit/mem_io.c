@@ -1,5 +1,7 @@
 /* A disk in memory for tests. See mem_io.h. */
-#define _GNU_SOURCE
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
 #include "mem_io.h"
 
 #include <pthread.h>

@@ -239,11 +239,126 @@ static void test_failed_takes_number(void **state)
     fx_remove(&f);
 }
 
+/* sx.io with a disk that is full from the n-th write on. */
+static struct sx_io fault_io;
+static const struct sx_io *real_io;
+static _Atomic int64_t writes_left;
+
+static int is_full(struct sx_err *err)
+{
+    int64_t left = atomic_load(&writes_left);
+    while (left > 0 && !atomic_compare_exchange_weak(&writes_left, &left, left - 1))
+        ;
+    return left > 0 ? 0 : sx_err_set(err, SX_ENOSPACE, "No space left on device: write");
+}
+
+static int full_pwrite(struct sx_file *f, const void *p, uint64_t n, uint64_t off, struct sx_err *err)
+{
+    int rc = is_full(err);
+    return rc ? rc : real_io->pwrite(f, p, n, off, err);
+}
+
+static int full_allocate(struct sx_file *f, uint64_t off, uint64_t n, struct sx_err *err)
+{
+    int rc = is_full(err);
+    return rc ? rc : real_io->allocate(f, off, n, err);
+}
+
+static void full_disk(int64_t n)
+{
+    if (!real_io) {
+        real_io = sx_io_table();
+        fault_io = *real_io;
+        fault_io.pwrite = full_pwrite;
+        fault_io.allocate = full_allocate;
+    }
+    atomic_store(&writes_left, n);
+}
+
+/* Wherever in an operation the disk becomes full: the operation is refused whole, reads go on, and
+ * with room again the next one succeeds, here and after a restart. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    int refused = 0, accepted = 0;
+    for (int64_t n = 0; n < 40 && accepted < 3; n++) {
+        struct fixture f;
+        struct call c;
+        fx_dir(&f);
+        full_disk(INT64_MAX);
+        fx_start_io(&f, "mmap", &fault_io);
+        f.conf.checkpoint_idle_ms = 1000000; /* no write of its own in between */
+        assert_int_equal(create_collection(&f, "c", BODY), 0);
+        upsert(&f, &c, 10, 3, 1, 1);
+        call_wait(&c);
+        assert_int_equal(c.reply.code, 0);
+        call_fini(&c);
+        full_disk(n);
+        upsert(&f, &c, 11, 4000, 2, 1); /* grows every file */
+        call_wait(&c);
+        int ok = c.reply.code == 0;
+        if (!ok)
+            assert_int_equal(c.reply.code, SX_ENOSPACE);
+        call_fini(&c);
+        refused += !ok;
+        accepted += ok;
+        for (int restart = 0; restart < 2; restart++) {
+            full_disk(restart ? INT64_MAX : 0);
+            scroll(&f, &c, 10000);
+            call_wait(&c);
+            assert_int_equal(c.reply.code, 0);
+            assert_int_equal(c.reply.u.records.list.n, ok ? 4001 : 3);
+            assert_true(c.reply.u.records.list.records[1].vectors[0].data[0] == (ok ? 2.0f : 1.0f));
+            call_fini(&c);
+            if (restart == 0) {
+                fx_stop(&f, 0);
+                full_disk(INT64_MAX);
+                fx_start_io(&f, "mmap", &fault_io);
+            }
+        }
+        /* Once more without a restart in between. */
+        full_disk(n / 2);
+        upsert(&f, &c, 20000, 9000, 4, 1);
+        call_wait(&c);
+        int second = c.reply.code == 0;
+        call_fini(&c);
+        full_disk(INT64_MAX);
+        upsert(&f, &c, 11, 1, 3, 1);
+        call_wait(&c);
+        assert_int_equal(c.reply.code, 0);
+        assert_int_equal(c.reply.u.update.op_id, 2 + ok + second);
+        call_fini(&c);
+        for (int restart = 0; restart < 2; restart++) {
+            scroll(&f, &c, 20000);
+            call_wait(&c);
+            const struct sx_record_list *l = &c.reply.u.records.list;
+            assert_int_equal(l->n, (ok ? 4001u : 3u) + (second ? 9000u : 0));
+            assert_int_equal(l->records[1].id.lo, 11);
+            assert_true(l->records[0].vectors[0].data[0] == 1.0f);
+            assert_true(l->records[1].vectors[0].data[0] == 3.0f);
+            assert_true(l->records[2].vectors[0].data[0] == (ok ? 2.0f : 1.0f));
+            uint32_t live = l->n;
+            call_fini(&c);
+            query(&f, &c, 5);
+            call_wait(&c);
+            assert_int_equal(c.reply.u.scored.lists[0].n, 5 < live ? 5 : live);
+            assert_true(c.reply.u.scored.lists[0].records[0].score == (second ? 32.0f : 24.0f));
+            call_fini(&c);
+            fx_stop(&f, restart == 0);
+            if (restart == 0)
+                fx_start_io(&f, "mmap", &fault_io);
+        }
+        fx_remove(&f);
+    }
+    assert_true(refused > 5 && accepted > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_failed_takes_number),
+        cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_replaced_mmap),
         cmocka_unit_test(test_replaced_ram),
     };

@@ -275,10 +275,12 @@ static void prepare(void)
     sx_panic_thread("main");
 }
 
+/* Where the compiler does not see it coming. */
+static int *volatile nowhere = (int *)8;
+static volatile uint32_t depth = UINT32_MAX;
+
 static void die_by_fault(void)
 {
-    volatile int *nowhere = (volatile int *)8;
-
     prepare();
     assert_null(sx_panic_note("engine"));
     assert_string_equal(sx_panic_note("index-x"), "engine");
@@ -296,6 +298,8 @@ static int recurse(volatile char *above)
     volatile char here[4096];
 
     here[0] = above ? *above : 0;
+    if (depth-- == 0)
+        return 0;
     return recurse(here) + here[0];
 }
 
