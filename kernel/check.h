@@ -6,10 +6,10 @@
 #ifndef SX_KERNEL_CHECK_H
 #define SX_KERNEL_CHECK_H
 
-#include "sextant/sx_base.h"
-
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "sextant/sx_base.h"
 
 static __attribute__((__noreturn__, __cold__, __noinline__, __unused__)) void
 sx_check_fail(const char *what, const char *file, int line)

@@ -1,9 +1,9 @@
 /* "sx.crypto": comparison in constant time and random bytes of the system. Hashes and signatures
  * belong to the modules that bring a crypto library. */
-#include "cpu.h"
-
 #include <errno.h>
 #include <sys/random.h>
+
+#include "cpu.h"
 
 /* Touches every byte whatever the outcome. The volatile accumulator keeps the compiler from turning
  * the loop into an early exit. Lengths are not secret: callers compare them first. */

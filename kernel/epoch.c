@@ -22,12 +22,12 @@
 #define _GNU_SOURCE 1
 #include "epoch.h"
 
-#include "check.h"
-#include "lock.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check.h"
+#include "lock.h"
 
 #define BLOCK_ENTRIES 254
 #define POLL_BATCH    16

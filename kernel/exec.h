@@ -10,9 +10,9 @@
 #ifndef SX_KERNEL_EXEC_H
 #define SX_KERNEL_EXEC_H
 
-#include "sextant/sx_service.h"
-
 #include <pthread.h>
+
+#include "sextant/sx_service.h"
 
 /* Stack of every thread the kernel makes. Idle threads touch one or two pages of it. */
 #define SX_THREAD_STACK (512u * 1024u)

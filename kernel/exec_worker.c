@@ -5,13 +5,13 @@
  * scratch. Records of the blocking pool pass from a thread that ended to the next one; the pool's
  * lock stands between the two. */
 #define _GNU_SOURCE 1
+#include <signal.h>
+#include <stdio.h>
+
 #include "check.h"
 #include "exec_priv.h"
 #include "mem.h"
 #include "panic.h"
-
-#include <signal.h>
-#include <stdio.h>
 
 static struct sx_worker_rec *workers; /* constant between init and fini */
 static uint32_t n_workers;

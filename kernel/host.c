@@ -8,6 +8,12 @@
  * Everything is written on the main thread while it is alone; afterwards get() only reads. */
 #include "host.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sextant/sx_plugin.h"
+
 #include "check.h"
 #include "cpu.h"
 #include "epoch.h"
@@ -16,12 +22,7 @@
 #include "log.h"
 #include "loop.h"
 #include "mem.h"
-#include "sextant/sx_plugin.h"
 #include "telem.h"
-
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
 #define SERVICES_MAX 32
 

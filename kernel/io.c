@@ -13,8 +13,6 @@
 #define _GNU_SOURCE 1
 #include "io.h"
 
-#include "mem.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +22,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "mem.h"
 
 #define TREE_DEPTH_MAX 64
 #define TRANSFER_MAX   (1ull << 30) /* the kernel itself stops at 2 GiB - 4 KiB */

@@ -35,9 +35,6 @@
 
 #if defined(SX_IO_RECORD) && SX_IO_RECORD
 
-#include "lock.h"
-#include "mem.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -46,6 +43,9 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "lock.h"
+#include "mem.h"
 
 enum {
     OP_OPEN = 1,

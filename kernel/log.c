@@ -15,16 +15,16 @@
 #define _GNU_SOURCE 1
 #include "log.h"
 
-#include "cpu.h"
-#include "lock.h"
-#include "log_filter.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "cpu.h"
+#include "lock.h"
+#include "log_filter.h"
 
 #define LINE_STACK  4096
 #define LINE_MAX    (1u << 20)

@@ -10,9 +10,9 @@
 #ifndef SX_KERNEL_LOG_H
 #define SX_KERNEL_LOG_H
 
-#include "sextant/sx_service.h"
-
 #include <stdarg.h>
+
+#include "sextant/sx_service.h"
 
 enum { SX_LOG_TEXT = 0, SX_LOG_JSON = 1 };
 enum { SX_LOG_COLOR_AUTO = 0, SX_LOG_COLOR_ON = 1, SX_LOG_COLOR_OFF = 2 };

@@ -9,10 +9,10 @@
  * the consensus at WARN, HTTP/2 at ERROR, TLS at INFO) unless asked for by name. */
 #include "log_filter.h"
 
-#include "sextant/sx_service.h"
-
 #include <string.h>
 #include <strings.h>
+
+#include "sextant/sx_service.h"
 
 static const struct sx_log_directive floors[] = {
     {"wal", SX_LOG_WARN},

@@ -16,17 +16,17 @@
 #define _GNU_SOURCE 1
 #include "loop.h"
 
-#include "check.h"
-#include "epoch.h"
-#include "lock.h"
-#include "mem.h"
-
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "check.h"
+#include "epoch.h"
+#include "lock.h"
+#include "mem.h"
 
 #define LOOPS_MAX       256
 #define EPOCH_PER_ROUND 16

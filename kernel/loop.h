@@ -12,8 +12,9 @@
 #ifndef SX_KERNEL_LOOP_H
 #define SX_KERNEL_LOOP_H
 
-#include "exec.h"
 #include "sextant/sx_service.h"
+
+#include "exec.h"
 
 int sx_loops_init(uint32_t n, struct sx_err *err);
 /* Runs the hook (may be NULL) with start = 1 on every loop's thread, loop 0's on the caller. On

@@ -11,13 +11,13 @@
 #define _GNU_SOURCE 1
 #include "mem.h"
 
-#include "lock.h"
-
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "lock.h"
 
 #define SHARDS    8
 #define HUGE_PAGE (2ull << 20)

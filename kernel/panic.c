@@ -10,14 +10,14 @@
 #define _GNU_SOURCE 1
 #include "panic.h"
 
-#include "sextant/sx_base.h"
-
 #include <execinfo.h>
 #include <link.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "sextant/sx_base.h"
 
 #define N_THREADS 256
 #define N_MODULES 64

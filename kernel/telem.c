@@ -20,12 +20,12 @@
  * Making, adding and walking share the layout of cells and lists, hence one file of 530 lines. */
 #include "telem.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "exec.h"
 #include "lock.h"
 #include "mem.h"
-
-#include <math.h>
-#include <string.h>
 
 #define CELLS     8
 #define HASH_SIZE 1024

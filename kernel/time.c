@@ -1,8 +1,8 @@
 /* "sx.time": the one clock. Both functions are vDSO calls of about 20 ns. */
 #define _GNU_SOURCE 1
-#include "cpu.h"
-
 #include <time.h>
+
+#include "cpu.h"
 
 static uint64_t clock_ns(clockid_t id)
 {

@@ -421,6 +421,11 @@ int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, 
     int64_t seg =
         sx_doc_get_i64(sx_doc_get(doc, "optimizer_config"), "default_segment_number", 0);
     uint32_t cpus = e->exec->n_cpus() / 2;
+    int64_t indexing =
+        sx_doc_get_i64(sx_doc_get(doc, "optimizer_config"), "indexing_threshold", 10000);
+    int64_t scan = sx_doc_get_i64(sx_doc_get(doc, "hnsw_config"), "full_scan_threshold", 10000);
+    int64_t small = indexing > scan ? indexing : scan;
+    c->small_bytes = small < 0 ? 0 : small > (1ll << 40) ? UINT64_MAX : (uint64_t)small << 10;
     c->n_segments = seg > 0 && seg < 100000 ? (uint32_t)seg : cpus < 2 ? 2 : cpus > 8 ? 8 : cpus;
     *out = c;
     return 0;

@@ -23,6 +23,7 @@ struct eng_config {
     uint64_t segment_bytes; /* of the log */
     uint32_t n_segments;    /* as reported */
     uint32_t is_named;      /* vectors is a map */
+    uint64_t small_bytes;   /* a column without a graph is searched under indexed_only up to this */
 };
 
 /* Builds the canonical document from a create body (canonical names, may be absent fields) and the

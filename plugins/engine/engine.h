@@ -11,6 +11,7 @@
  *   record.c     bodies of log records, both ways
  *   commit.c     the committer: one fdatasync for all operations of all shards that are due
  *   checkpoint.c flush, manifest, trim
+ *   scrub.c      contents against checksums, in the background
  *   wal.c ids.c  the log and the id maps
  *   op_*.c       one file per family of operations
  *   fetch.c      rows -> records (payload, vectors) for replies
@@ -44,6 +45,8 @@ struct eng_conf {
     uint64_t max_collections;    /* SX_KEY_UNSET = none */
     uint64_t checkpoint_log_mb;  /* a checkpoint when so much log would be replayed */
     uint64_t checkpoint_idle_ms; /* or this long after the first change since the last one */
+    uint64_t scrub_pause_ms;     /* between two pieces; 0 = no scrub */
+    uint64_t scrub_rest_ms;      /* after a pass */
     struct sx_doc optimizers, hnsw, wal, collection, payload;
 };
 
@@ -64,6 +67,7 @@ struct eng {
     const struct eng_conf *conf;
     struct eng_catalog *catalog;
     struct eng_committer *committer;
+    struct eng_scrub *scrub;
     _Atomic uint32_t is_stopping; /* the pools are about to end, or have ended */
 };
 

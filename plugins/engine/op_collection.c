@@ -140,7 +140,8 @@ static void info_run(struct eng_call *c, struct sx_worker *w)
     struct eng_shard *s = c->shard;
     struct eng_reader r;
     struct sx_docb b;
-    int failed = atomic_load_explicit(&s->write_failed, memory_order_acquire);
+    int failed = atomic_load_explicit(&s->write_failed, memory_order_acquire) ||
+                 atomic_load_explicit(&s->damaged, memory_order_acquire);
     (void)w;
     eng_shard_read_begin(s, &r);
     uint64_t points = r.v->n_live;

@@ -116,6 +116,10 @@ static int resolve(struct eng_call *c, const struct eng_reader *r, struct job *j
     uint64_t want = q->limit > UINT32_MAX - 1 ? UINT32_MAX - 1 : q->limit;
     want = q->offset > UINT32_MAX - 1 - want ? UINT32_MAX - 1 : want + q->offset;
     uint32_t nodes = r->v->columns[j->ci].n_nodes;
+    /* indexed_only leaves out what has no graph and is too large to be scanned in passing. */
+    if (q->indexed_only &&
+        (uint64_t)j->col->row_bytes * r->v->n_live > c->shard->config->small_bytes)
+        nodes = 0;
     j->want = want < nodes ? (uint32_t)want : nodes;
     j->found = sx_arena_alloc(c->op->arena, (j->want + 1ull) * sizeof(*j->found));
     return j->found ? 0 : sx_err_set(&c->err, SX_ENOMEM, "out of memory");

@@ -86,7 +86,7 @@ static void collect(struct sx_sample_sink *k, void *arg)
 static int eng_start(void *self, struct sx_err *err)
 {
     struct eng *e = self;
-    if (eng_committer_create(e, &e->committer) != 0)
+    if (eng_committer_create(e, &e->committer) != 0 || eng_scrub_create(e, &e->scrub) != 0)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     int rc = eng_catalog_open(e, &e->catalog, err);
     if (rc == 0)
@@ -113,6 +113,9 @@ static void eng_stop(void *self)
     if (e->committer)
         eng_committer_destroy(e->committer);
     e->committer = NULL;
+    if (e->scrub)
+        eng_scrub_destroy(e->scrub);
+    e->scrub = NULL;
 }
 
 /* --- kind engine --------------------------------------------------------------------------------- */
@@ -239,6 +242,10 @@ static const struct sx_key keys[] = {
         "a checkpoint when so much log would be replayed"),
     KEY(SX_KEY_U64, 0, checkpoint_idle_ms, "checkpoint_idle_ms", "5000", 10, 86400000,
         "a checkpoint this long after the first change since the last"),
+    KEY(SX_KEY_U64, 0, scrub_pause_ms, "scrub_pause_ms", "10000", 0, 86400000,
+        "pause between two pieces of data checked in the background, 0 = never check"),
+    KEY(SX_KEY_U64, 0, scrub_rest_ms, "scrub_rest_ms", "3600000", 1, 604800000,
+        "rest after everything has been checked"),
 };
 
 SX_PLUGIN(engine, "engine kinds=engine abi=1.0 strict") = {

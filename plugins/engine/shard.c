@@ -257,8 +257,10 @@ static void open_run(struct sx_task *task, struct sx_worker *w)
             eng_call_fail_err(c);
         }
     }
-    if (rc == 0)
+    if (rc == 0) {
         eng_checkpoint_soon(s);
+        eng_scrub_wake(e->scrub);
+    }
     eng_shard_unref(s);
 }
 
@@ -391,6 +393,18 @@ void eng_shard_stop_writes(struct eng_shard *s, const struct sx_err *cause)
     pthread_mutex_unlock(&s->lock);
     atomic_store_explicit(&s->write_failed, cause->code ? cause->code : SX_EINTERNAL,
                           memory_order_release);
+}
+
+void eng_shard_damaged(struct eng_shard *s, const struct sx_err *cause)
+{
+    if (atomic_exchange_explicit(&s->damaged, cause->code ? cause->code : SX_ECORRUPT,
+                                 memory_order_acq_rel))
+        return; /* said once */
+    sx_log(s->eng->host, SX_LOG_ERROR, "shard", "%s", cause->msg);
+    pthread_mutex_lock(&s->lock);
+    if (!s->cause.code)
+        s->cause = *cause;
+    pthread_mutex_unlock(&s->lock);
 }
 
 void eng_shard_written(struct eng_shard *s, struct eng_call *c, int wait)

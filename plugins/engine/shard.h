@@ -37,7 +37,8 @@ struct eng_shard {
     struct eng_table table;          /* S; readers through views */
     _Atomic(struct eng_view *) view;
     struct eng_superseded *next_view; /* S: room for the next publish */
-    _Atomic int write_failed;        /* code: applied state and log differ, or the log is dead */
+    _Atomic int write_failed;        /* code: the log is dead, writes are refused */
+    _Atomic int damaged;             /* code: a checksum did not match */
 
     /* Calls whose record is appended and must be durable before they are answered, in number
      * order. Guarded by lock. */
@@ -81,6 +82,9 @@ void eng_shard_written(struct eng_shard *s, struct eng_call *c, int wait);
  * what was written since is in doubt. */
 void eng_shard_stop_writes(struct eng_shard *s, const struct sx_err *cause);
 
+/* [A] Primary data is damaged: told by collection info; readers and writers go on. */
+void eng_shard_damaged(struct eng_shard *s, const struct sx_err *cause);
+
 /* commit.c: one committer for all shards. */
 struct eng_committer;
 int eng_committer_create(struct eng *e, struct eng_committer **out);
@@ -95,6 +99,12 @@ void eng_checkpoint_soon(struct eng_shard *s);     /* [once, after open] conside
 void eng_checkpoint_tick(struct eng_shard *s);     /* [A] starts one on the strand */
 /* Makes everything durable and calls done on some thread: clean stop. [A] */
 void eng_checkpoint_final(struct eng_shard *s, void (*done)(struct eng_shard *, void *), void *arg);
+
+/* scrub.c: contents against checksums, slowly. */
+struct eng_scrub;
+int eng_scrub_create(struct eng *e, struct eng_scrub **out);
+void eng_scrub_destroy(struct eng_scrub *k);
+void eng_scrub_wake(struct eng_scrub *k); /* [A] a shard has been opened */
 
 /* manifest.c: what is durable of a shard. */
 struct eng_manifest {

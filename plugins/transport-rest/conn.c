@@ -208,8 +208,9 @@ static void finish(struct rest_conn *c)
     c->state = REST_S_HEAD;
     if ((r->head.flags & REST_F_KEEP_ALIVE) == 0 || c->th->is_draining)
         c->is_closing = 1;
-    if (r->in_at < r->in_n)
-        c->deadline_ms = in_ms(c->th, rest_conf_now(c->th->self)->request_s * 1000);
+    if (r->in_at < r->in_n) /* a head that waits for our own answers to drain has more time */
+        c->deadline_ms = in_ms(
+            c->th, pending(c) != 0 ? STALL_MS : rest_conf_now(c->th->self)->request_s * 1000);
 }
 
 /* 1 when the body is complete, 0 when bytes are missing, negative when it is malformed. */

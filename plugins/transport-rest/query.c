@@ -246,11 +246,12 @@ static int pair(struct parse *q, const char *p, const char *end)
 int rest_query_parse(struct sx_op *op, struct sx_str query, struct sx_str *text)
 {
     struct parse q = {op, text, group_of(op->code), 0};
-    const char *p = query.p, *end = p + query.n;
+    const char *p = query.p, *end;
     int rc = SX_OK;
 
     if (q.group == Q_NONE || query.n == 0)
         return SX_OK;
+    end = p + query.n;
     while (p < end && rc == SX_OK) {
         const char *amp = memchr(p, '&', (size_t)(end - p));
         const char *stop = amp != NULL ? amp : end;

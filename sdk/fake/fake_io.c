@@ -313,6 +313,12 @@ static int io_advise(void *p, uint64_t n, uint32_t what)
     return SX_OK;
 }
 
+static int io_commit(void *p, uint64_t n, struct sx_err *err)
+{
+    void *got = mmap(p, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    return got != MAP_FAILED ? SX_OK : fail(err, "commit", "memory");
+}
+
 const struct sx_io sx_fake__io = {
     .size = (uint32_t)sizeof(struct sx_io),
     .dir_open = io_dir_open,
@@ -336,6 +342,7 @@ const struct sx_io sx_fake__io = {
     .unmap = io_unmap,
     .reserve = io_reserve,
     .advise = io_advise,
+    .commit = io_commit,
 };
 
 void sx_fake__io_init(void)

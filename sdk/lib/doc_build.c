@@ -11,7 +11,8 @@
  * the builder was asked to (SX_DOCB_LAST_WINS): pairwise for the usual few, by a merge sort of
  * indices beyond that, because a hostile object of a million keys must not cost a million squared.
  *
- * This is the way of every payload into the server: about 10 ns a scalar. One owner at a time;
+ * This is the way of every payload into the server (410 bytes of text with 15 keys: 1.2 us, reading
+ * included). One owner at a time;
  * the buffers belong to the builder until sx_docb_fini(). Errors are sticky, see the header. */
 #include "priv.h"
 

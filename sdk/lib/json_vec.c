@@ -8,7 +8,7 @@
  * Of 2^29 positions FAST_DOUBT * 2 are too near; those tokens, subnormal floats, long digit
  * strings and everything unusual go to the exact reader, which also finds the errors.
  *
- * Measured on a 2.5 GHz server core: about 12 ns a float. */
+ * Measured on a 2.5 GHz server core: 13 to 15 ns a float, 36 to 45 times as fast as jansson. */
 #include "priv.h"
 
 #define FAST_MARGIN  64  /* bytes a fast token may look at */

@@ -58,7 +58,9 @@ static inline void fx_start_io(struct fixture *f, const char *rows_kind, const s
                                 .on_disk_payload = 1,
                                 .max_collections = SX_KEY_UNSET,
                                 .checkpoint_log_mb = 32,
-                                .checkpoint_idle_ms = 50};
+                                .checkpoint_idle_ms = 50,
+                                .scrub_pause_ms = 5,
+                                .scrub_rest_ms = 20};
     for (uint32_t i = 0; i < f->reg.n_modules; i++) {
         struct sx_module *m = &f->reg.modules[i];
         uint64_t no_conf[64] = {0};

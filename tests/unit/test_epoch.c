@@ -11,12 +11,12 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/epoch.h"
-
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "kernel/epoch.h"
 
 static uint32_t calls[64], n_calls;
 

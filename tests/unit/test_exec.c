@@ -12,17 +12,17 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/cpu.h"
-#include "kernel/epoch.h"
-#include "kernel/exec.h"
-#include "kernel/exec_priv.h"
-#include "kernel/mem.h"
-
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "kernel/cpu.h"
+#include "kernel/epoch.h"
+#include "kernel/exec.h"
+#include "kernel/exec_priv.h"
+#include "kernel/mem.h"
 
 static const struct sx_exec *exec;
 static struct sx_host host = {.size = sizeof(host), .module = "test"};

@@ -13,14 +13,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/cpu.h"
-#include "kernel/host.h"
-#include "kernel/lock.h"
-#include "kernel/mem.h"
-#include "kernel/panic.h"
-#include "kernel/telem.h"
-#include "sextant/sx_plugin.h"
-
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,6 +21,15 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "sextant/sx_plugin.h"
+
+#include "kernel/cpu.h"
+#include "kernel/host.h"
+#include "kernel/lock.h"
+#include "kernel/mem.h"
+#include "kernel/panic.h"
+#include "kernel/telem.h"
 
 static const struct sx_host *host;
 

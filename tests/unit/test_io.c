@@ -11,8 +11,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/io.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -22,6 +20,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "kernel/io.h"
 
 static const struct sx_io *io;
 static char root_path[64];

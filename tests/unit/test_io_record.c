@@ -14,9 +14,9 @@
 #ifndef SX_IO_RECORD
 #define SX_IO_RECORD 1
 #endif
-#include "kernel/io_record.c"
-
 #include <stdio.h>
+
+#include "kernel/io_record.c"
 
 static const struct sx_io *io;
 static char root_path[64], journal_path[80];

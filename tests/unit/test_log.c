@@ -11,8 +11,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/log.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -21,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "kernel/log.h"
 
 #define STAMP "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z"
 

@@ -12,16 +12,16 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/epoch.h"
-#include "kernel/exec.h"
-#include "kernel/loop.h"
-
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "kernel/epoch.h"
+#include "kernel/exec.h"
+#include "kernel/loop.h"
 
 static const struct sx_loop_api *api;
 static const struct sx_exec *exec;

@@ -11,13 +11,13 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/exec.h"
-#include "kernel/telem.h"
-
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "kernel/exec.h"
+#include "kernel/telem.h"
 
 static const struct sx_telem *telem;
 

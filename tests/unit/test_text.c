@@ -9,11 +9,13 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "sextant/sx_text.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "sextant/sx_text.h"
+
+#include "../../sdk/lib/priv.h"
 
 static uint32_t crc_by_bits(uint32_t crc, const uint8_t *p, uint64_t n)
 {
@@ -51,6 +53,7 @@ static void test_crc32c(void **state)
         uint32_t want = crc_by_bits(7, data, n), half = n / 3;
 
         assert_int_equal(sx_crc32c(7, data, n), want);
+        assert_int_equal(sx__crc32c_portable(7, data, n), want);
         /* In two pieces. */
         assert_int_equal(sx_crc32c(sx_crc32c(7, data, half), data + half, n - half), want);
     }
