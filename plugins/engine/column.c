@@ -100,12 +100,13 @@ int eng_column_open(struct eng_shard *s, uint32_t i, const struct sx_store_mark 
     uint32_t dim = c->conf->dim;
     c->row_bytes = dim * (c->conf->dtype == SX_DT_F16 ? 2u : c->conf->dtype == SX_DT_U8 ? 1u : 4u);
     c->rows_p = e->reg->find(SX_KIND_ROWS, c->conf->rows_kind);
-    c->index_p = e->reg->find(SX_KIND_INDEX, "flat");
+    c->index_p = e->reg->find(SX_KIND_INDEX, e->conf->index_kind);
     if (!c->rows_p)
         return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides storage %s",
                           c->conf->rows_kind);
     if (!c->index_p)
-        return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides index flat");
+        return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides index %s",
+                          e->conf->index_kind);
 
     struct sx_rows_conf rc = {.size = sizeof(rc),
                               .row_size = c->row_bytes,
@@ -156,4 +157,31 @@ void eng_column_close(struct eng_shard *s, uint32_t i)
     if (c->vec)
         rops(c->rows_p)->close(c->rows_p->self, c->vec);
     c->index = c->loc = c->vec = NULL;
+}
+
+void eng_column_link(struct eng_shard *s, uint32_t i)
+{
+    struct eng *e = s->eng;
+    struct eng_column *c = &s->table.columns[i];
+    const struct sx_index_ops *ix = c->index_p->ops;
+    struct sx_worker *w = e->exec->self();
+    struct sx_err err = SX_ERR_INIT;
+    uint32_t nodes[256];
+    if (!(c->index_p->caps & SX_INDEX_INCREMENTAL) || c->linked >= c->n_nodes)
+        return;
+    uint64_t need = ix->scratch_size(c->index_p->self, c->index, 1, 1, (struct sx_doc){NULL, 0, 0});
+    void *scratch = w ? w->scratch(w, need ? need : 64) : NULL;
+    int rc = scratch ? 0 : sx_err_set(&err, SX_ENOMEM, "out of memory");
+    while (rc == 0 && c->linked < c->n_nodes) {
+        uint32_t n = c->n_nodes - c->linked < 256 ? c->n_nodes - c->linked : 256;
+        for (uint32_t k = 0; k < n; k++)
+            nodes[k] = c->linked + k;
+        rc = ix->insert(c->index_p->self, c->index, nodes, n, scratch, &err);
+        if (rc == 0)
+            c->linked += n;
+    }
+    if (rc != 0) { /* searches would miss points: say so; the next change tries again */
+        sx_err_wrap(&err, "index of vector '%.*s': ", (int)c->conf->name.n, c->conf->name.p);
+        eng_shard_damaged(s, &err);
+    }
 }

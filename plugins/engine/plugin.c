@@ -86,6 +86,12 @@ static void collect(struct sx_sample_sink *k, void *arg)
 static int eng_start(void *self, struct sx_err *err)
 {
     struct eng *e = self;
+    if (!e->reg->find(SX_KIND_ROWS, e->conf->rows_kind))
+        return sx_err_set(err, SX_EPRECOND, "plugins.engine.rows: no loaded module provides '%s'",
+                          e->conf->rows_kind);
+    if (!e->reg->find(SX_KIND_INDEX, e->conf->index_kind))
+        return sx_err_set(err, SX_EPRECOND, "plugins.engine.index: no loaded module provides '%s'",
+                          e->conf->index_kind);
     if (eng_committer_create(e, &e->committer) != 0 || eng_scrub_create(e, &e->scrub) != 0)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     int rc = eng_catalog_open(e, &e->catalog, err);
@@ -213,7 +219,7 @@ static const struct sx_need needs[] = {
     {sizeof(struct sx_need), SX_KIND_ROWS, SX_ROWS_IFACE, SX_NEED_HARD, "mmap"},
     {sizeof(struct sx_need), SX_KIND_BLOBS, SX_BLOBS_IFACE, SX_NEED_HARD, "mmap"},
     {sizeof(struct sx_need), SX_KIND_ROWS, SX_ROWS_IFACE, SX_NEED_SOFT, "ram"},
-    {sizeof(struct sx_need), SX_KIND_INDEX, SX_INDEX_IFACE, SX_NEED_HARD, "flat"},
+    {sizeof(struct sx_need), SX_KIND_INDEX, SX_INDEX_IFACE, SX_NEED_HARD, "*"},
 };
 
 #define KEY(type_, flags_, field, path_, def_, min_, max_, help_)                                  \
@@ -238,6 +244,7 @@ static const struct sx_key keys[] = {
     KEY(SX_KEY_TREE, 0, payload, "storage.payload", NULL, 1, 0, "default payload placement"),
     KEY(SX_KEY_STR, 0, rows_kind, "rows", "mmap", 1, 0,
         "where vectors are read from unless a collection says: mmap or ram"),
+    KEY(SX_KEY_STR, 0, index_kind, "index", "flat", 1, 0, "index of dense vectors"),
     KEY(SX_KEY_U64, 0, checkpoint_log_mb, "checkpoint_log_mb", "32", 1, 65536,
         "a checkpoint when so much log would be replayed"),
     KEY(SX_KEY_U64, 0, checkpoint_idle_ms, "checkpoint_idle_ms", "5000", 10, 86400000,

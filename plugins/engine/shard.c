@@ -209,6 +209,8 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
         return err->code ? rc : sx_err_set(err, rc, "opening the shard failed");
     if (!s->strand)
         s->strand = e->exec->strand_create(e->host, SX_CLASS_WRITER);
+    for (uint32_t i = 0; i < t->n_columns; i++)
+        eng_column_link(s, i);
     struct eng_deaths *d = eng_table_take_deaths(t);
     if (d) { /* nobody reads yet */
         eng_deaths_apply(d);
@@ -376,6 +378,8 @@ void eng_shard_publish(struct eng_shard *s)
 {
     struct eng_superseded *p = s->next_view;
     s->next_view = NULL;
+    for (uint32_t i = 0; i < s->table.n_columns; i++)
+        eng_column_link(s, i);
     eng_view_fill(p->view, &s->table);
     p->shard = s;
     p->deaths = eng_table_take_deaths(&s->table);

@@ -133,6 +133,8 @@ void eng_manifest_fini(struct eng *e, struct eng_manifest *m);
 int eng_column_open(struct eng_shard *s, uint32_t i, const struct sx_store_mark *vec,
                     const struct sx_store_mark *loc, struct sx_err *err);
 void eng_column_close(struct eng_shard *s, uint32_t i);
+/* [S] Hands the nodes it has not seen yet to an index that must be told. */
+void eng_column_link(struct eng_shard *s, uint32_t i);
 /* Converts a prepared f32 vector to the column's row form; out has row_bytes. */
 void eng_column_encode(const struct eng_column *c, const float *v, void *out);
 void eng_column_decode(const struct eng_column *c, const void *row, float *out);

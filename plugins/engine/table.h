@@ -59,6 +59,7 @@ struct eng_column {
     uint32_t n_nodes;       /* [S] locations appended */
     uint32_t in_step;       /* [S] every row's location is the row itself */
     uint32_t next_nodes, next_in_step; /* [S] between stage and commit */
+    uint32_t linked, pad;              /* [S] nodes the index has been told of */
     /* NULL while in step. Entries are written before the view that needs them is published. */
     _Atomic(struct eng_row_of *) row_of;
 };

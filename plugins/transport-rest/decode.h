@@ -129,7 +129,15 @@ int rest_vector_sort(struct rest_dec *d, struct sx_vec_in *v);
 int rest_decode_create(struct rest_dec *d, struct sx_op *op);  /* decode_collection.c */
 int rest_decode_update(struct rest_dec *d, struct sx_op *op);
 int rest_decode_aliases(struct rest_dec *d, struct sx_op *op);
-int rest_decode_upsert(struct rest_dec *d, struct sx_op *op);  /* decode_upsert.c */
+int rest_decode_upsert(struct rest_dec *d, struct sx_op *op); /* decode_upsert.c */
+/* The value of a point's `payload`: an object, or null for none. */
+int rest_payload(struct rest_dec *d, struct sx_doc *out);
+/* Names seen twice: the last value counts. Only so many are compared with; no collection has more
+ * vectors, and a longer scan would be quadratic in a hostile body. */
+#define REST_NAMES_CHECKED 256u
+int rest_upsert_columns(struct rest_dec *d, struct sx_args_upsert *args); /* decode_batch.c */
+/* The path step of the k-th faulty entry of a map: "?" alone, "?[k]" among several. */
+void rest_map_step(char out[24], uint32_t n_bad, uint32_t k);
 int rest_decode_delete(struct rest_dec *d, struct sx_op *op);  /* decode_points.c */
 int rest_decode_get(struct rest_dec *d, struct sx_op *op);
 int rest_decode_scroll(struct rest_dec *d, struct sx_op *op);
@@ -148,8 +156,10 @@ int rest_batch(struct rest_dec *d, struct sx_op *op, const char *noun, const cha
  * "query."), 0 when it does not, negative on a syntax error; the reader is anywhere. */
 int rest_variant_try(struct rest_dec *d, const char *key, struct sx_json_mark m, const char *path);
 /* A vector input: 1 with *out (kind SX_VEC_ID for a point id, 0 for an inference object) and its
- * range errors added under path, 0, or negative. The reader is behind the value after 1. */
-int rest_vector_input(struct rest_dec *d, const char *path, struct sx_vec_in *out);
+ * range errors added under path and step ("internal.", "query"), which are joined only then; 0, or
+ * negative. The reader is behind the value after 1. */
+int rest_vector_input(struct rest_dec *d, const char *path, const char *step,
+                      struct sx_vec_in *out);
 /* "key" or {"key", "direction", "start_from"}: 1, 0 or negative; behind the value after 1. */
 int rest_order_by(struct rest_dec *d);
 /* The value of `params` (null allowed). path ends in a dot. */

@@ -11,7 +11,7 @@
 
 /* --- the vector input --------------------------------------------------------------------------------- */
 
-int rest_vector_input(struct rest_dec *d, const char *path, struct sx_vec_in *out)
+int rest_vector_input(struct rest_dec *d, const char *path, const char *step, struct sx_vec_in *out)
 {
     struct rest_vec_fault f[2];
     uint32_t n;
@@ -30,13 +30,14 @@ int rest_vector_input(struct rest_dec *d, const char *path, struct sx_vec_in *ou
     if (rc == REST_V_INFERENCE) {
         rest_unsupported(d, "inference");
         if (d->empty_model)
-            rest_valid_add(d, "%s.model: value \"\" invalid, must be at least 1 characters", path);
+            rest_valid_add(d, "%s%s.model: value \"\" invalid, must be at least 1 characters", path,
+                           step);
         return 1;
     }
     /* An empty list is a dense vector of length 0: its dimension is the engine's to judge. */
     n = out->kind != SX_VEC_DENSE ? rest_vector_faults(d, out, f) : 0;
     for (uint32_t k = 0; k < n; k++)
-        rest_valid_add(d, "%s.%s: %.*s", path, f[k].leaf, (int)f[k].text.n, f[k].text.p);
+        rest_valid_add(d, "%s%s.%s: %.*s", path, step, f[k].leaf, (int)f[k].text.n, f[k].text.p);
     if (n == 0 && rest_vector_sort(d, out) < 0)
         return SX_ENOMEM;
     return 1;
@@ -56,13 +57,9 @@ static void nearest(struct rest_dec *d, struct sx_query *q, const struct sx_vec_
 static int nearest_object(struct rest_dec *d, struct sx_query *q, const struct rest_marks *m,
                           uint32_t mmr, const char *path)
 {
-    struct sx_str at = sx_arena_printf(d->arena, "%squery.nearest", path);
     struct sx_vec_in v;
-    int rc;
+    int rc = rest_vector_input(d, path, "query.nearest", &v);
 
-    if (at.p == NULL)
-        return SX_ENOMEM;
-    rc = rest_vector_input(d, at.p, &v);
     if (rc <= 0)
         return rc;
     if ((m->seen >> mmr & 1) != 0) {
@@ -111,16 +108,13 @@ static int query_field(struct rest_dec *d, struct sx_query *q, const char *path)
 {
     struct sx_json_mark m = sx_json_mark(&d->j);
     uint32_t n_valid = d->n_valid;
-    struct sx_str valid = d->valid, at;
+    struct sx_str valid = d->valid;
     struct sx_vec_in v;
     int rc = sx_json_null(&d->j);
 
     if (rc != 0)
         return rc < 0 ? rc : SX_OK;
-    at = sx_arena_printf(d->arena, "%squery", path);
-    if (at.p == NULL)
-        return SX_ENOMEM;
-    rc = rest_vector_input(d, at.p, &v);
+    rc = rest_vector_input(d, path, "query", &v);
     if (rc > 0) {
         nearest(d, q, &v);
         return SX_OK;

@@ -58,8 +58,9 @@ static int u64_try(struct rest_dec *d, uint64_t *out)
 }
 
 /* Calls one() for the single value or each element. Lists of up to 2^32 - 1. */
-typedef int (*one_fn)(struct rest_dec *d, const char *path, uint32_t *count);
-static int list_try(struct rest_dec *d, one_fn one, const char *path, uint32_t *count)
+typedef int (*one_fn)(struct rest_dec *d, const char *path, const char *step, uint32_t *count);
+static int list_try(struct rest_dec *d, one_fn one, const char *path, const char *step,
+                    uint32_t *count)
 {
     int kind = sx_json_peek(&d->j), rc;
 
@@ -67,19 +68,19 @@ static int list_try(struct rest_dec *d, one_fn one, const char *path, uint32_t *
         return kind < 0 ? SX_EFORMAT : 0;
     rc = sx_json_arr_begin(&d->j, "a sequence");
     while (rc >= 0 && (rc = sx_json_arr_next(&d->j)) > 0) {
-        rc = one(d, path, count);
+        rc = one(d, path, step, count);
         if (rc <= 0)
             return rc;
     }
     return rc < 0 ? rc : 1;
 }
 
-static int vector_one(struct rest_dec *d, const char *path, uint32_t *count)
+static int vector_one(struct rest_dec *d, const char *path, const char *step, uint32_t *count)
 {
     struct sx_vec_in v;
 
     (*count)++;
-    return rest_vector_input(d, path, &v);
+    return rest_vector_input(d, path, step, &v);
 }
 
 /* --- the variants ---------------------------------------------------------------------------------------- */
@@ -88,13 +89,12 @@ static int recommend(struct rest_dec *d, const char *path)
 {
     static const char *const names[] = {"positive", "negative", "strategy"};
     static const char *const strategies[] = {"average_vector", "best_score", "sum_scores"};
-    struct sx_str at = sx_arena_printf(d->arena, "%squery.recommend", path);
     struct rest_marks m;
     uint32_t count = 0;
     int rc = rest_marks_read(d, names, SX_COUNT(names), &m);
 
-    if (rc <= 0 || at.p == NULL)
-        return at.p == NULL ? SX_ENOMEM : rc;
+    if (rc <= 0)
+        return rc;
     for (uint32_t i = 0; i < 3; i++) {
         if ((m.seen >> i & 1) == 0)
             continue;
@@ -102,20 +102,20 @@ static int recommend(struct rest_dec *d, const char *path)
             return 0;
         rc = null_try(d);
         if (rc == 0)
-            rc = i < 2 ? list_try(d, vector_one, at.p, &count)
+            rc = i < 2 ? list_try(d, vector_one, path, "query.recommend", &count)
                        : word_try(d, strategies, SX_COUNT(strategies));
         if (rc <= 0)
             return rc;
     }
     if (count == 0)
         rest_valid_add(d,
-                       "%s.positives, negatives: Validation error: At least one positive or "
-                       "negative vector/id must be provided [{}]",
-                       at.p);
+                       "%squery.recommend.positives, negatives: Validation error: At least one "
+                       "positive or negative vector/id must be provided [{}]",
+                       path);
     return 1;
 }
 
-static int pair_one(struct rest_dec *d, const char *path, uint32_t *count)
+static int pair_one(struct rest_dec *d, const char *path, const char *step, uint32_t *count)
 {
     static const char *const names[] = {"positive", "negative"};
     struct rest_marks m;
@@ -124,45 +124,41 @@ static int pair_one(struct rest_dec *d, const char *path, uint32_t *count)
 
     (*count)++;
     for (uint32_t i = 0; i < 2 && rc > 0; i++)
-        rc = rest_marks_go(d, &m, i) ? rest_vector_input(d, path, &v) : 0;
+        rc = rest_marks_go(d, &m, i) ? rest_vector_input(d, path, step, &v) : 0;
     if (rc > 0)
         sx_json_reset(&d->j, m.end);
     return rc;
 }
 
 /* A pair, a list of pairs, or null. */
-static int pairs(struct rest_dec *d, const char *path)
+static int pairs(struct rest_dec *d, const char *path, const char *step)
 {
     uint32_t count = 0;
     int rc = null_try(d);
 
     if (rc != 0)
         return rc;
-    return sx_json_peek(&d->j) == SX_JSON_OBJ ? pair_one(d, path, &count)
-                                              : list_try(d, pair_one, path, &count);
+    return sx_json_peek(&d->j) == SX_JSON_OBJ ? pair_one(d, path, step, &count)
+                                              : list_try(d, pair_one, path, step, &count);
 }
 
 static int discover(struct rest_dec *d, const char *path)
 {
     static const char *const names[] = {"target", "context"};
-    struct sx_str at = sx_arena_printf(d->arena, "%squery.discover", path);
     struct rest_marks m;
     struct sx_vec_in v;
     int rc = rest_marks_read(d, names, 2, &m);
 
-    if (rc <= 0 || at.p == NULL)
-        return at.p == NULL ? SX_ENOMEM : rc;
-    rc = rest_marks_go(d, &m, 0) ? rest_vector_input(d, at.p, &v) : 0;
     if (rc > 0)
-        rc = rest_marks_go(d, &m, 1) ? pairs(d, at.p) : 0;
+        rc = rest_marks_go(d, &m, 0) ? rest_vector_input(d, path, "query.discover", &v) : 0;
+    if (rc > 0)
+        rc = rest_marks_go(d, &m, 1) ? pairs(d, path, "query.discover") : 0;
     return rc;
 }
 
 static int context(struct rest_dec *d, const char *path)
 {
-    struct sx_str at = sx_arena_printf(d->arena, "%squery.context", path);
-
-    return at.p == NULL ? SX_ENOMEM : pairs(d, at.p);
+    return pairs(d, path, "query.context");
 }
 
 /* A number or a text that begins like a date: digits and the bytes dates are made of. */
@@ -241,11 +237,12 @@ static int sample(struct rest_dec *d, const char *path)
     return word_try(d, words, 1);
 }
 
-static int weight_one(struct rest_dec *d, const char *path, uint32_t *count)
+static int weight_one(struct rest_dec *d, const char *path, const char *step, uint32_t *count)
 {
     float unused;
 
     (void)path;
+    (void)step;
     (*count)++;
     return f32_try(d, &unused);
 }
@@ -268,7 +265,7 @@ static int rrf(struct rest_dec *d, const char *path)
     if (rest_marks_go(d, &m, 1)) {
         rc = null_try(d);
         if (rc == 0)
-            rc = list_try(d, weight_one, path, &count);
+            rc = list_try(d, weight_one, path, "", &count);
         if (rc <= 0)
             return rc;
     }
@@ -289,7 +286,7 @@ static int formula(struct rest_dec *d, const char *path)
     return kind == SX_JSON_NUM || kind == SX_JSON_STR || kind == SX_JSON_OBJ;
 }
 
-static int feedback_one(struct rest_dec *d, const char *path, uint32_t *count)
+static int feedback_one(struct rest_dec *d, const char *path, const char *step, uint32_t *count)
 {
     static const char *const names[] = {"example", "score"};
     struct rest_marks m;
@@ -299,7 +296,7 @@ static int feedback_one(struct rest_dec *d, const char *path, uint32_t *count)
 
     (*count)++;
     if (rc > 0)
-        rc = rest_marks_go(d, &m, 0) ? rest_vector_input(d, path, &v) : 0;
+        rc = rest_marks_go(d, &m, 0) ? rest_vector_input(d, path, step, &v) : 0;
     if (rc > 0)
         rc = rest_marks_go(d, &m, 1) ? f32_try(d, &unused) : 0;
     if (rc > 0)
@@ -327,7 +324,7 @@ static int strategy(struct rest_dec *d, float *b)
 static int relevance_feedback(struct rest_dec *d, const char *path)
 {
     static const char *const names[] = {"target", "feedback", "strategy"};
-    struct sx_str at = sx_arena_printf(d->arena, "%squery.relevance_feedback", path);
+    static const char step[] = "query.relevance_feedback";
     uint32_t count = 0;
     struct rest_marks m;
     struct sx_vec_in v;
@@ -335,21 +332,19 @@ static int relevance_feedback(struct rest_dec *d, const char *path)
     float b = 0;
     int rc = rest_marks_read(d, names, 3, &m);
 
-    if (at.p == NULL)
-        return SX_ENOMEM;
     if (rc > 0)
-        rc = rest_marks_go(d, &m, 0) ? rest_vector_input(d, at.p, &v) : 0;
+        rc = rest_marks_go(d, &m, 0) ? rest_vector_input(d, path, step, &v) : 0;
     if (rc > 0)
-        rc = rest_marks_go(d, &m, 1) ? list_try(d, feedback_one, at.p, &count) : 0;
+        rc = rest_marks_go(d, &m, 1) ? list_try(d, feedback_one, path, step, &count) : 0;
     if (rc > 0)
         rc = rest_marks_go(d, &m, 2) ? strategy(d, &b) : 0;
     if (rc <= 0)
         return rc;
     if (count == 0)
-        rest_valid_add(d, "%s.__all__: feedback elements must be non-empty", at.p);
+        rest_valid_add(d, "%s%s.__all__: feedback elements must be non-empty", path, step);
     if (b < 0)
-        rest_valid_add(d, "%s.strategy.naive.b: value %s invalid, must be 0.0 or larger", at.p,
-                       rest_float_text(text, (double)b));
+        rest_valid_add(d, "%s%s.strategy.naive.b: value %s invalid, must be 0.0 or larger", path,
+                       step, rest_float_text(text, (double)b));
     return 1;
 }
 

@@ -74,6 +74,68 @@ static void peer_text(const struct sockaddr_storage *addr, char *out, uint32_t n
         (void)snprintf(out, n, "-");
 }
 
+/* --- spreading ---------------------------------------------------------------------------------------- */
+
+/* A connection on its way to a loop that has fewer. The kernel spreads by hash: of four connections
+ * all may come to one loop. */
+struct handoff {
+    struct sx_task task;
+    struct rest_thread *to;
+    int32_t fd;
+    char peer[64];
+};
+
+static void handoff_task(struct sx_task *t, struct sx_worker *w)
+{
+    struct handoff *h = t->arg;
+    const struct sx_mem *mem = h->to->self->mem;
+
+    (void)w;
+    if (h->to->is_draining)
+        (void)close(h->fd);
+    else
+        rest_conn_open(h->to, h->fd, h->peer);
+    mem->release(mem, h);
+}
+
+/* The loop with the fewest connections, if it has at least two fewer than th. */
+static struct rest_thread *emptier(struct rest_thread *th)
+{
+    struct rest_thread *best = th;
+    uint32_t fewest = th->n_conns;
+
+    for (uint32_t i = 0; i < REST_LOOPS_MAX; i++) {
+        struct rest_thread *other = __atomic_load_n(&th->self->threads[i], __ATOMIC_ACQUIRE);
+        uint32_t n;
+
+        if (other == NULL)
+            break;
+        n = __atomic_load_n(&other->n_conns, __ATOMIC_RELAXED);
+        if (n + 1 < fewest) {
+            fewest = n + 1;
+            best = other;
+        }
+    }
+    return best;
+}
+
+static void place(struct rest_thread *th, int32_t fd, const char *peer)
+{
+    struct rest_thread *to = emptier(th);
+    const struct sx_mem *mem = th->self->mem;
+    struct handoff *h = to != th ? mem->alloc(mem, sizeof(*h)) : NULL;
+
+    if (h == NULL) {
+        rest_conn_open(th, fd, peer);
+        return;
+    }
+    *h = (struct handoff){.task = {.fn = handoff_task, .arg = h}, .to = to, .fd = fd};
+    memcpy(h->peer, peer, sizeof(h->peer));
+    th->self->loop->post(to->loop, &h->task);
+}
+
+/* --- accepting ---------------------------------------------------------------------------------------- */
+
 static void on_accept(int32_t fd, uint32_t events, void *arg)
 {
     struct rest_thread *th = arg;
@@ -84,7 +146,7 @@ static void on_accept(int32_t fd, uint32_t events, void *arg)
         socklen_t n = sizeof(addr);
         int32_t conn = accept4(fd, (struct sockaddr *)(void *)&addr, &n,
                                SOCK_NONBLOCK | SOCK_CLOEXEC);
-        char peer[64];
+        char peer[64] = "";
         int on = 1;
 
         if (conn < 0 && (errno == EINTR || errno == ECONNABORTED))
@@ -101,7 +163,7 @@ static void on_accept(int32_t fd, uint32_t events, void *arg)
         }
         (void)setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         peer_text(&addr, peer, sizeof(peer));
-        rest_conn_open(th, conn, peer);
+        place(th, conn, peer);
     }
 }
 

@@ -64,7 +64,8 @@ struct rest_thread {
     struct sx_loop *loop;
     struct sx_watch *listener;
     int32_t fd; /* of the listener, -1 = none */
-    uint32_t n_conns, n_spare, is_draining;
+    uint32_t n_conns; /* others read it, relaxed */
+    uint32_t n_spare, is_draining;
     uint32_t n_open; /* requests not answered yet; others read it, relaxed */
     struct rest_conn *conns; /* all, doubly linked */
     struct rest_req *spare;
@@ -75,6 +76,16 @@ struct rest_thread {
     uint32_t date_n, pad;
     char date[48]; /* "date: ...\r\n" */
 };
+
+#define REST_NEVER    UINT64_MAX
+#define REST_TICK_MS  1000u
+#define REST_STALL_MS 60000u /* without progress of a body or an answer */
+
+/* now_ms may be a tick old: a time out comes up to a tick late rather than early. */
+static inline uint64_t rest_deadline(const struct rest_thread *th, uint64_t ms)
+{
+    return th->now_ms + REST_TICK_MS + ms;
+}
 
 /* n_open is written by its loop only and read by others. */
 static inline void rest_count_open(struct rest_thread *th, int32_t n)
@@ -129,6 +140,12 @@ struct rest_req {
     uint64_t gap_at; /* where the space for the answer's head begins in out */
 };
 
+/* Bytes of answers not sent yet. */
+static inline uint64_t rest_pending(const struct rest_conn *c)
+{
+    return c->r != NULL ? c->r->out.n - c->r->out_at : 0;
+}
+
 /* plugin.c */
 extern const struct sx_transport_ops rest_transport_ops;
 
@@ -146,6 +163,15 @@ void rest_tick(void *arg);
 void rest_tick_start(struct rest_thread *th);
 void rest_close_idle(struct rest_thread *th);
 void rest_thread_close(struct rest_thread *th); /* every connection, whatever its state */
+
+/* step.c */
+int rest_step(struct rest_conn *c);
+/* The request at work is answered; the buffer moves on to the next one. */
+void rest_step_finish(struct rest_conn *c);
+/* Answers with a bare status and ends the connection: what was read is no request. */
+void rest_step_refuse(struct rest_conn *c, int status);
+/* Bytes of the current request's body that are not read yet; REST_NEVER when chunked. */
+uint64_t rest_body_left(const struct rest_req *r);
 
 /* pool.c: requests of a loop */
 struct rest_req *rest_req_take(struct rest_thread *th);

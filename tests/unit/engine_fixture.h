@@ -55,6 +55,7 @@ static inline void fx_start_io(struct fixture *f, const char *rows_kind, const s
     sx_registry_publish(&f->reg);
     f->conf = (struct eng_conf){.storage_path = f->path,
                                 .rows_kind = rows_kind,
+                                .index_kind = "flat",
                                 .on_disk_payload = 1,
                                 .max_collections = SX_KEY_UNSET,
                                 .checkpoint_log_mb = 32,

@@ -273,7 +273,7 @@ static void rows_every_mark(struct kit *k)
     struct sx_store_mark marks[SX_COUNT(steps)], again;
     struct kit other;
     char last[32];
-    uint64_t n = 0;
+    uint64_t n = 0, sums;
     uint32_t i;
     void *h;
 
@@ -296,6 +296,9 @@ static void rows_every_mark(struct kit *k)
         (void)snprintf(last, sizeof(last), "v.%08x", (unsigned)(c >> 16));
         assert_int_equal(kit_length(&other, last),
                          c % 65536 ? (int64_t)(4096 + c % 65536 * ROW) : -1);
+        (void)snprintf(last, sizeof(last), "v.%08x.crc", (unsigned)(c >> 16));
+        sums = c % 65536 * ROW / SX_BLOCK_BYTES;
+        assert_int_equal(kit_length(&other, last), sums ? (int64_t)(4096 + 4 * sums) : -1);
         if (c * ROW < 65536)
             assert_int_equal(kit_length(&other, "v.00000000.crc"), -1);
         kit_rows_are(&other, h, ROW, c);
@@ -469,6 +472,7 @@ static void rows_faults(struct kit *k)
     } kinds[] = {{TH_PWRITE, SX_ENOSPACE}, {TH_ALLOCATE, SX_ENOSPACE}, {TH_OPEN, SX_EIO},
                  {TH_MAP, SX_ENOMEM},      {TH_MEM, SX_ENOMEM},        {TH_UNLINK, SX_EIO}};
     static const uint32_t start[] = {0, 5461, 65536 - 6000, 262144 - 3};
+    static const char *const after[] = {"v.00000000", "", "v.00000001", "v.00000004"};
     uint32_t s, kind, n, sticky;
 
     for (sticky = 0; sticky < 2; sticky++)
@@ -492,6 +496,9 @@ static void rows_faults(struct kit *k)
                     if (rc) {
                         assert_true(hit);
                         assert_int_equal(rc, kinds[kind].code);
+                        /* Not even a file is left of it. */
+                        if (kinds[kind].what != TH_UNLINK && s != 1)
+                            assert_int_equal(kit_length(k, after[s]), -1);
                     } else {
                         count += 12000;
                     }
@@ -517,6 +524,34 @@ static void test_rows_faults(void **state)
 {
     (void)state;
     for_modes(rows_faults);
+}
+
+/* A disk too full for the next doubling may still take the rows themselves. */
+static void rows_nearly_full(struct kit *k)
+{
+    struct sx_store_mark mark;
+    void *h;
+
+    assert_int_equal(kit_rows_open(k, 1024, &none, &h), 0);
+    assert_int_equal(kit_append(k, h, 1024, 0, 50), 0);
+    th_fail(TH_ALLOCATE, 1, SX_ENOSPACE, 0);
+    assert_int_equal(kit_append(k, h, 1024, 50, 51), 0);
+    assert_int_equal(th_heal(), 1);
+    assert_int_equal(kit_length(k, "v.00000000"), 4096 + 26 * 4096);
+    assert_int_equal(kit_append(k, h, 1024, 101, 10), 0);
+    assert_int_equal(kit_length(k, "v.00000000"), 131072);
+    kit_rows_are(k, h, 1024, 111);
+    assert_int_equal(kit_rows_flush(k, h, &mark), 0);
+    k->rows->close(k->self, h);
+    assert_int_equal(kit_rows_open(k, 1024, &mark, &h), 0);
+    kit_rows_are(k, h, 1024, 111);
+    k->rows->close(k->self, h);
+}
+
+static void test_rows_nearly_full(void **state)
+{
+    (void)state;
+    for_modes(rows_nearly_full);
 }
 
 /* Open meets every fault in turn: it reports, gives everything back, and works afterwards. */
@@ -876,6 +911,55 @@ static void test_blobs_faults(void **state)
     for_modes(blobs_faults);
 }
 
+/* A failed put leaves checksums and data behind the end; a segment sealed before that point must
+ * not keep them. */
+static void blobs_seal_short(struct kit *k)
+{
+    char *p = malloc(200000);
+    struct sx_str first = {p, 1000, 0}, one = {p, 1, 0}, big = {p, 200000, 0};
+    struct sx_str two[2] = {{p, 90000, 0}, {p, 60000, 0}};
+    struct sx_blobs_mark mark;
+    sx_locator locs[4];
+    uint8_t raw[16];
+    uint64_t sum = 0;
+    void *h;
+    int fd;
+
+    memset(p, 0xff, 200000);
+    assert_int_equal(kit_blobs_open(k, SEG, NULL, NULL, 0, &h), 0);
+    assert_int_equal(k->blobs->put(k->self, h, &first, 1, locs, &k->err), 0);
+    assert_int_equal(k->blobs->put(k->self, h, &one, 1, locs + 1, &k->err), 0);
+    th_fail(TH_ALLOCATE, 2, SX_ENOSPACE,
+            1); /* the first grows this segment, the second begins one */
+    assert_int_equal(k->blobs->put(k->self, h, two, 2, locs + 2, &k->err), SX_ENOSPACE);
+    assert_int_equal(th_heal(), 1);
+    assert_true(kit_length(k, "p.00000000.crc") > 4096 + 4);
+    assert_int_equal(k->blobs->put(k->self, h, &big, 1, locs + 2, &k->err), 0);
+    assert_int_equal(k->blobs->put(k->self, h, &one, 1, locs + 3, &k->err), 0);
+    assert_int_equal(kit_length(k, "p.00000000"), 4096 + 1008 + 16);
+    assert_int_equal(kit_length(k, "p.00000000.crc"), 4096 + 4);
+    assert_int_equal(kit_blobs_flush(k, h, &mark), 0);
+    assert_int_equal(k->blobs->verify(k->self, h, 0, &k->err), 0);
+    k->blobs->close(k->self, h);
+    assert_int_equal(kit_blobs_open(k, SEG, &mark, NULL, 0, &h), 0);
+    assert_int_equal(k->blobs->get(k->self, h, locs, 4, count_sink, &sum, &k->err), 0);
+    assert_int_equal(sum, 1000 + 1 + 200000 + 1);
+    k->blobs->close(k->self, h);
+    /* Padding is zeros, never what the buffer held before. */
+    fd = openat(k->dir->fd, "p.00000000", O_RDONLY);
+    assert_int_equal(pread(fd, raw, 16, 4096 + 1008), 16);
+    (void)close(fd);
+    assert_int_equal(raw[8], 0xff);
+    assert_memory_equal(raw + 9, "\0\0\0\0\0\0\0", 7);
+    free(p);
+}
+
+static void test_blobs_seal_short(void **state)
+{
+    (void)state;
+    for_modes(blobs_seal_short);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -885,10 +969,11 @@ int main(void)
         cmocka_unit_test(test_rows_descriptors), cmocka_unit_test(test_rows_every_mark),
         cmocka_unit_test(test_rows_drop),        cmocka_unit_test(test_rows_files),
         cmocka_unit_test(test_rows_flush_mark),  cmocka_unit_test(test_rows_faults),
-        cmocka_unit_test(test_rows_open_faults), cmocka_unit_test(test_rows_sync_fails),
-        cmocka_unit_test(test_blobs_roundtrip),  cmocka_unit_test(test_blobs_limits),
-        cmocka_unit_test(test_blobs_every_mark), cmocka_unit_test(test_blobs_drop),
-        cmocka_unit_test(test_blobs_faults),
+        cmocka_unit_test(test_rows_nearly_full), cmocka_unit_test(test_rows_open_faults),
+        cmocka_unit_test(test_rows_sync_fails),  cmocka_unit_test(test_blobs_roundtrip),
+        cmocka_unit_test(test_blobs_limits),     cmocka_unit_test(test_blobs_every_mark),
+        cmocka_unit_test(test_blobs_drop),       cmocka_unit_test(test_blobs_faults),
+        cmocka_unit_test(test_blobs_seal_short),
     };
 
     return cmocka_run_group_tests_name("storage", tests, NULL, NULL);
