@@ -20,12 +20,12 @@
 #define V_LANES 8u
 typedef __m256 v_t;
 
-#define v_zero() _mm256_setzero_ps()
-#define v_add(a, b) _mm256_add_ps((a), (b))
-#define v_sub(a, b) _mm256_sub_ps((a), (b))
-#define v_abs(a) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), (a))
+#define v_zero()       _mm256_setzero_ps()
+#define v_add(a, b)    _mm256_add_ps((a), (b))
+#define v_sub(a, b)    _mm256_sub_ps((a), (b))
+#define v_abs(a)       _mm256_andnot_ps(_mm256_set1_ps(-0.0f), (a))
 #define v_fma(a, b, c) _mm256_fmadd_ps((a), (b), (c))
-#define v_sqrt(x) x86_sqrt(x)
+#define v_sqrt(x)      x86_sqrt(x)
 
 /* Bytes [16 - n, 32 - n) of this are the shuffle that moves the last n bytes of a vector to its
  * front and zeroes the others. */
@@ -66,7 +66,7 @@ static X86_INLINE v_t v_load_rest(const void *p, uint32_t i, uint32_t dim, const
         load_last((const uint8_t *)p + (uint64_t)dim * 2, (dim - i) * 2, dim * 2));
 }
 
-#define v_sum(a) x86_sum8(a)
+#define v_sum(a)                x86_sum8(a)
 #define v_sum4(a, b, c, d, out) x86_sum8x4((a), (b), (c), (d), (out))
 
 /* Bytes: 16 at a time, widened to 16 bits, multiplied and added in pairs into 32-bit lanes. */
@@ -74,8 +74,8 @@ static X86_INLINE v_t v_load_rest(const void *p, uint32_t i, uint32_t dim, const
 typedef __m256i w_t;
 typedef __m128i w_bytes_t;
 
-#define w_zero() _mm256_setzero_si256()
-#define w_load(p, i) _mm_loadu_si128((const void *)((const uint8_t *)(p) + (i)))
+#define w_zero()               _mm256_setzero_si256()
+#define w_load(p, i)           _mm_loadu_si128((const void *)((const uint8_t *)(p) + (i)))
 #define w_load_rest(p, i, dim) load_last((const uint8_t *)(p) + (dim), (dim) - (i), (dim))
 
 static X86_INLINE w_t w_dot(w_t acc, w_bytes_t q, w_bytes_t v)

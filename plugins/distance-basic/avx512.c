@@ -1,6 +1,7 @@
 /* distance-basic: vector primitives of AVX-512 (F, BW, VL, DQ) and the table made from them.
  *
- * A vector is one cache line; the rest of a row is a masked load, which touches no byte beyond it. */
+ * A vector is one cache line; the rest of a row is a masked load, which touches no byte beyond it.
+ */
 #if defined(__x86_64__)
 
 #include "dist.h"
@@ -20,12 +21,12 @@
 #define V_LANES 16u
 typedef __m512 v_t;
 
-#define v_zero() _mm512_setzero_ps()
-#define v_add(a, b) _mm512_add_ps((a), (b))
-#define v_sub(a, b) _mm512_sub_ps((a), (b))
-#define v_abs(a) _mm512_abs_ps(a)
+#define v_zero()       _mm512_setzero_ps()
+#define v_add(a, b)    _mm512_add_ps((a), (b))
+#define v_sub(a, b)    _mm512_sub_ps((a), (b))
+#define v_abs(a)       _mm512_abs_ps(a)
 #define v_fma(a, b, c) _mm512_fmadd_ps((a), (b), (c))
-#define v_sqrt(x) x86_sqrt(x)
+#define v_sqrt(x)      x86_sqrt(x)
 
 static X86_INLINE v_t v_load(const void *p, uint32_t i, const int dt)
 {
@@ -46,7 +47,7 @@ static X86_INLINE __m256 v_fold(v_t a)
 {
     return _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
 }
-#define v_sum(a) x86_sum8(v_fold(a))
+#define v_sum(a)                x86_sum8(v_fold(a))
 #define v_sum4(a, b, c, d, out) x86_sum8x4(v_fold(a), v_fold(b), v_fold(c), v_fold(d), (out))
 
 /* Bytes: 32 at a time, widened to 16 bits, multiplied and added in pairs into 32-bit lanes. */
@@ -54,7 +55,7 @@ static X86_INLINE __m256 v_fold(v_t a)
 typedef __m512i w_t;
 typedef __m256i w_bytes_t;
 
-#define w_zero() _mm512_setzero_si512()
+#define w_zero()     _mm512_setzero_si512()
 #define w_load(p, i) _mm256_loadu_si256((const void *)((const uint8_t *)(p) + (i)))
 #define w_load_rest(p, i, dim)                                                                     \
     _mm256_maskz_loadu_epi8((__mmask32)((1u << ((dim) - (i))) - 1), (const uint8_t *)(p) + (i))

@@ -23,7 +23,7 @@
 #include "dist.h"
 
 #define DISTB_INLINE inline __attribute__((always_inline))
-#define DISTB_GROUP 4u /* rows scored at once */
+#define DISTB_GROUP  4u /* rows scored at once */
 
 /* GCC 12 may collapse a loop of prefetches to its first one; an empty asm behind each keeps them
  * apart (scripts count the instructions in the built object). */
@@ -140,7 +140,8 @@ static DISTB_INLINE void float_group(const void *q,
 
 #include "kernels_u8.h"
 
-/* --- one row, four rows: floats or bytes ---------------------------------------------------------- */
+/* --- one row, four rows: floats or bytes
+ * ---------------------------------------------------------- */
 
 static DISTB_INLINE float score_one(const void *q,
                                     const void *row,
@@ -179,7 +180,8 @@ static DISTB_INLINE uint64_t query_part(const void *q, uint32_t dim, const int m
     return rt == SX_DT_U8 && metric == DISTB_COS ? u8_square(q, dim) : 0;
 }
 
-/* --- many rows ------------------------------------------------------------------------------------ */
+/* --- many rows
+ * ------------------------------------------------------------------------------------ */
 
 /* Rows by number. While four rows are multiplied, the lines of the next four are on their way: the
  * gain of a batch is this overlap, not the saved calls. */
@@ -250,7 +252,8 @@ static DISTB_INLINE void score_rows(const void *q,
     }
 }
 
-/* --- the table ------------------------------------------------------------------------------------ */
+/* --- the table
+ * ------------------------------------------------------------------------------------ */
 
 #define DISTB_FNS(name, metric, qt, rt, tail)                                                      \
     static float name##_pair(const void *q, const void *row, uint32_t dim)                         \

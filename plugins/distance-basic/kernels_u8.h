@@ -1,8 +1,8 @@
 /* distance-basic: kernels over byte vectors, the second half of kernels.h.
  *
  * Byte scores are exact: sums of products of bytes are integers, rounded once at the end. Partial
- * sums live in 32-bit lanes; 65 536 dimensions times 255^2 still fits a u32, wider vectors go to the
- * scalar table whose lanes are u64. The primitives:
+ * sums live in 32-bit lanes; 65 536 dimensions times 255^2 still fits a u32, wider vectors go to
+ * the scalar table whose lanes are u64. The primitives:
  *
  *   w_t, W_LANES                       partial integer sums; bytes taken per step
  *   w_bytes_t                          W_LANES bytes as loaded (for cheap reuse of the query)

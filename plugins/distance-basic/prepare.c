@@ -3,13 +3,13 @@
  * Cosine vectors are stored with length 1, so that a comparison is a plain dot product and reads
  * return the normalised vector. The squared length is summed in f32 in one fixed order (16 partial
  * sums, folded in halves) on every machine: replicas with different CPUs store the same bits. */
-#include "dist.h"
-
 #include <math.h>
 
-#define LENGTH_EPSILON 1.1920929e-7f /* below: a zero vector, stays as it is */
-#define LENGTH_NEAR_ONE 1e-6f        /* within: already normalised, must not drift */
-#define LANES 16u
+#include "dist.h"
+
+#define LENGTH_EPSILON  1.1920929e-7f /* below: a zero vector, stays as it is */
+#define LENGTH_NEAR_ONE 1e-6f         /* within: already normalised, must not drift */
+#define LANES           16u
 
 static float squared_length(const float *x, uint32_t dim)
 {

@@ -2,10 +2,10 @@
  *
  * Written with the compilers' generic 16-byte vectors, which become SSE2 on x86-64, NEON on arm64
  * and plain scalar code elsewhere; no intrinsics, no flags. */
-#include "dist.h"
-
 #include <math.h>
 #include <string.h>
+
+#include "dist.h"
 
 #define GENERIC_INLINE inline __attribute__((always_inline))
 
@@ -13,12 +13,12 @@
 typedef float v_t __attribute__((vector_size(16)));
 typedef uint32_t v_bits_t __attribute__((vector_size(16)));
 
-#define v_zero() ((v_t){0})
-#define v_add(a, b) ((a) + (b))
-#define v_sub(a, b) ((a) - (b))
-#define v_abs(a) ((v_t)((v_bits_t)(a)&0x7fffffffu))
+#define v_zero()       ((v_t){0})
+#define v_add(a, b)    ((a) + (b))
+#define v_sub(a, b)    ((a) - (b))
+#define v_abs(a)       ((v_t)((v_bits_t)(a)&0x7fffffffu))
 #define v_fma(a, b, c) ((a) * (b) + (c))
-#define v_sqrt(x) sqrt(x)
+#define v_sqrt(x)      sqrt(x)
 
 /* IEEE half to float. The exponent is moved by multiplying with 2^112, which turns subnormal halves
  * into normal floats as well; infinities and NaN get their exponent back afterwards. */
@@ -71,7 +71,7 @@ typedef struct {
     uint8_t b[8];
 } w_bytes_t;
 
-#define w_zero() ((w_t)0)
+#define w_zero()   ((w_t)0)
 #define w_sum(acc) (acc)
 
 static GENERIC_INLINE w_bytes_t w_load(const void *p, uint32_t i)

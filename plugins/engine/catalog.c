@@ -15,7 +15,9 @@ struct eng_catalog {
     struct eng *eng;
     pthread_mutex_t lock;
     pthread_cond_t idle;
-    struct eng_collection *first, **last;
+    struct eng_collection *first, **last; /* in the order of creation */
+    struct eng_collection **buckets;      /* by name; n_buckets is a power of two */
+    uint32_t n_buckets;
     uint32_t n, closing; /* closing: final checkpoints that are not done */
     struct sx_dir *root, *collections, *tmp, *deleted;
     struct sx_task tick;
@@ -58,12 +60,30 @@ static struct eng_collection *collection_new(struct eng *e, struct sx_str name)
     return col;
 }
 
+/* FNV-1a: names are short and come from our own users. */
+static uint32_t name_hash(struct sx_str name)
+{
+    uint32_t h = 2166136261u;
+    for (uint32_t i = 0; i < name.n; i++)
+        h = (h ^ (uint8_t)name.p[i]) * 16777619u;
+    return h ^ h >> 15;
+}
+
+/* With the lock held. */
+static struct eng_collection *lookup(struct eng_catalog *c, struct sx_str name)
+{
+    struct eng_collection *col =
+        c->n_buckets ? c->buckets[name_hash(name) & (c->n_buckets - 1)] : NULL;
+    while (col && !same(col->name, name))
+        col = col->chain;
+    return col;
+}
+
 struct eng_collection *eng_catalog_find(struct eng_catalog *c, struct sx_str name)
 {
     struct eng_collection *col;
     pthread_mutex_lock(&c->lock);
-    for (col = c->first; col && !same(col->name, name); col = col->next)
-        ;
+    col = lookup(c, name);
     if (col && col->busy)
         col = NULL;
     if (col)
@@ -101,8 +121,34 @@ void eng_catalog_each(struct eng_catalog *c, void (*sink)(void *arg, struct eng_
     e->mem->release(e->mem, all);
 }
 
+/* Buckets for one more; two a collection at least half the time. A failure to grow only makes chains
+ * longer, unless there is no table yet. */
+static int buckets_room(struct eng_catalog *c)
+{
+    const struct sx_mem *mem = c->eng->mem;
+    if (c->n < c->n_buckets)
+        return 0;
+    uint32_t n = c->n_buckets ? c->n_buckets * 2 : 64;
+    struct eng_collection **b = mem->zalloc(mem, n * sizeof(*b));
+    if (!b)
+        return c->n_buckets ? 0 : SX_ENOMEM;
+    for (struct eng_collection *col = c->first; col; col = col->next) {
+        struct eng_collection **at = &b[name_hash(col->name) & (n - 1)];
+        col->chain = *at;
+        *at = col;
+    }
+    mem->release(mem, c->buckets);
+    c->buckets = b;
+    c->n_buckets = n;
+    return 0;
+}
+
+/* After buckets_room(). */
 static void link_in(struct eng_catalog *c, struct eng_collection *col)
 {
+    struct eng_collection **at = &c->buckets[name_hash(col->name) & (c->n_buckets - 1)];
+    col->chain = *at;
+    *at = col;
     col->next = NULL;
     *c->last = col;
     c->last = &col->next;
@@ -112,6 +158,10 @@ static void link_in(struct eng_catalog *c, struct eng_collection *col)
 static void unlink_from(struct eng_catalog *c, struct eng_collection *col)
 {
     struct eng_collection **p = &c->first;
+    struct eng_collection **at = &c->buckets[name_hash(col->name) & (c->n_buckets - 1)];
+    while (*at != col)
+        at = &(*at)->chain;
+    *at = col->chain;
     while (*p != col)
         p = &(*p)->next;
     *p = col->next;
@@ -126,8 +176,7 @@ int eng_catalog_reserve(struct eng_catalog *c, struct sx_str name, struct eng_co
     struct eng_collection *col;
     int rc = 0;
     pthread_mutex_lock(&c->lock);
-    for (col = c->first; col && !same(col->name, name); col = col->next)
-        ;
+    col = lookup(c, name);
     if (col)
         rc = sx_err_set(err, SX_EEXIST, "Collection `%.*s` already exists!",
                         (int)(name.n > 180 ? 180 : name.n), name.p);
@@ -137,7 +186,7 @@ int eng_catalog_reserve(struct eng_catalog *c, struct sx_str name, struct eng_co
                         "Can't create collection with name %.*s. Max collections limit reached: "
                         "%" PRIu64,
                         (int)(name.n > 120 ? 120 : name.n), name.p, c->eng->conf->max_collections);
-    else if (!(col = collection_new(c->eng, name)))
+    else if (buckets_room(c) != 0 || !(col = collection_new(c->eng, name)))
         rc = sx_err_set(err, SX_ENOMEM, "out of memory");
     if (rc == 0) {
         col->busy = 1;
@@ -153,8 +202,9 @@ struct eng_collection *eng_catalog_take(struct eng_catalog *c, struct sx_str nam
 {
     struct eng_collection *col;
     pthread_mutex_lock(&c->lock);
-    for (col = c->first; col && (col->busy || !same(col->name, name)); col = col->next)
-        ;
+    col = lookup(c, name);
+    if (col && col->busy)
+        col = NULL;
     if (col)
         unlink_from(c, col);
     pthread_mutex_unlock(&c->lock);
@@ -434,6 +484,7 @@ int eng_catalog_drop(struct eng_catalog *c, struct eng_collection *col, struct s
         rc = e->io->dir_sync(c->deleted, err);
     if (rc != 0) { /* still there: put it back rather than lie */
         pthread_mutex_lock(&c->lock);
+        (void)buckets_room(c); /* there is a table: it held this collection */
         link_in(c, col);
         pthread_mutex_unlock(&c->lock);
         return rc;
@@ -491,7 +542,7 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
     if (!name.p)
         name = (struct sx_str){folder, (uint32_t)strlen(folder), 0};
     sx_log(e->host, SX_LOG_INFO, "catalog", "Loading collection: %.*s", (int)name.n, name.p);
-    struct eng_collection *col = collection_new(e, name);
+    struct eng_collection *col = buckets_room(c) == 0 ? collection_new(e, name) : NULL;
     if (!col) {
         sx_arena_fini(&arena);
         sc->rc = sx_err_set(sc->err, SX_ENOMEM, "out of memory");
@@ -641,6 +692,7 @@ void eng_catalog_close(struct eng_catalog *c)
         e->io->dir_close(c->collections);
     if (c->root)
         e->io->dir_close(c->root);
+    e->mem->release(e->mem, c->buckets);
     pthread_cond_destroy(&c->idle);
     pthread_mutex_destroy(&c->lock);
     e->mem->release(e->mem, c);

@@ -27,7 +27,7 @@ struct eng_collection {
     struct sx_err cause;
     uint64_t created_ns;       /* wall clock, 0 = not recorded */
     struct sx_store_id id;
-    struct eng_collection *next;
+    struct eng_collection *next, *chain; /* the catalogue's: all, and of one bucket */
 };
 
 int eng_catalog_open(struct eng *e, struct eng_catalog **out, struct sx_err *err); /* [M] */

@@ -3,7 +3,8 @@
  * A shard that has calls to be made durable is put on a list; one task on the blocking pool works
  * the list until it is empty. While it syncs one shard, others (and later operations of the same)
  * queue up and share the next sync, so the rate of acknowledged operations grows with load instead
- * of being one per sync. Only one thread syncs: two would take turns on the same disk. */
+ * of being one per sync. With log_sync: interval nobody waits; the list is worked off when the
+ * interval has passed. Only one thread syncs: two would take turns on the same disk. */
 #include "shard.h"
 
 #include "sextant/sx_ban.h"
@@ -13,7 +14,8 @@ struct eng_committer {
     pthread_mutex_t lock;
     struct eng_shard *due, **due_end;
     uint32_t running;
-    struct sx_task task;
+    uint32_t delay_ms; /* 0: sync at once */
+    struct sx_task task, delayed;
 };
 
 static void finish_synced(struct eng_shard *s, int rc, const struct sx_err *err)
@@ -70,6 +72,13 @@ static void commit_run(struct sx_task *task, struct sx_worker *w)
     }
 }
 
+static void delay_over(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_committer *c = task->arg;
+    (void)w;
+    c->eng->exec->blocking(&c->task);
+}
+
 int eng_committer_create(struct eng *e, struct eng_committer **out)
 {
     struct eng_committer *c = e->mem->zalloc(e->mem, sizeof(*c));
@@ -79,6 +88,10 @@ int eng_committer_create(struct eng *e, struct eng_committer **out)
     c->due_end = &c->due;
     c->task.fn = commit_run;
     c->task.arg = c;
+    c->delayed.fn = delay_over;
+    c->delayed.arg = c;
+    if (e->conf->log_sync[0] == 'i')
+        c->delay_ms = (uint32_t)e->conf->log_sync_ms;
     pthread_mutex_init(&c->lock, NULL);
     *out = c;
     return 0;
@@ -86,6 +99,11 @@ int eng_committer_create(struct eng *e, struct eng_committer **out)
 
 void eng_committer_destroy(struct eng_committer *c)
 {
+    /* What an interval had put off: the last checkpoint has made it durable. */
+    for (struct eng_shard *s = c->due, *next; s; s = next) {
+        next = s->commit_next;
+        eng_shard_unref(s);
+    }
     pthread_mutex_destroy(&c->lock);
     c->eng->mem->release(c->eng->mem, c);
 }
@@ -103,6 +121,8 @@ void eng_committer_due(struct eng_committer *c, struct eng_shard *s)
         c->running = 1;
     }
     pthread_mutex_unlock(&c->lock);
-    if (start)
+    if (start && c->delay_ms)
+        c->eng->exec->delay(&c->delayed, c->delay_ms);
+    else if (start)
         c->eng->exec->blocking(&c->task);
 }

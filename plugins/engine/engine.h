@@ -41,6 +41,8 @@
 struct eng_conf {
     const char *storage_path;
     const char *rows_kind;       /* provider of vector rows for collections that do not say */
+    const char *log_sync;        /* "always", "interval", "os" */
+    uint64_t log_sync_ms;        /* of "interval" */
     const char *index_kind;      /* provider of the index of dense vectors */
     uint32_t on_disk_payload, pad;
     uint64_t max_collections;    /* SX_KEY_UNSET = none */

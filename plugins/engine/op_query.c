@@ -17,10 +17,16 @@ struct found {
     float score;
 };
 
+/* Points of one score are ordered by id if they are at most so many, else by node. Either way the order
+ * is the same for every limit and offset, so pages fit together; that needs the whole group of the
+ * last score, not only the part below the limit. */
+#define TIES_MAX 1024u
+
 struct job {
     const struct sx_query *q;
     struct eng_column *col;
     uint32_t ci, n, want, skip_id; /* skip_id: drop the query's own point */
+    uint32_t is_full, pad;         /* all wanted points and the ties of the last are there */
     const float *vector;
     struct found *found;
 };
@@ -121,18 +127,22 @@ static int resolve(struct eng_call *c, const struct eng_reader *r, struct job *j
         (uint64_t)j->col->row_bytes * r->v->n_live > c->shard->config->small_bytes)
         nodes = 0;
     j->want = want < nodes ? (uint32_t)want : nodes;
-    j->found = sx_arena_alloc(c->op->arena, (j->want + 1ull) * sizeof(*j->found));
+    j->found = sx_arena_alloc(c->op->arena, (j->want + TIES_MAX + 1ull) * sizeof(*j->found));
     return j->found ? 0 : sx_err_set(&c->err, SX_ENOMEM, "out of memory");
 }
 
 /* --- searching ----------------------------------------------------------------------------------- */
 
-/* Takes hits until the job has what it wants. Returns how many were dropped. */
-static uint32_t take_hits(const struct eng_reader *r, struct job *j, const struct sx_hit *hits,
-                          uint32_t n)
+/* Takes hits until the job has what it wants and the ties of the last. */
+static void take_hits(const struct eng_reader *r, struct job *j, const struct sx_hit *hits,
+                      uint32_t n)
 {
-    uint32_t dropped = 0;
-    for (uint32_t i = 0; i < n && j->n < j->want; i++) {
+    for (uint32_t i = 0; i < n && !j->is_full; i++) {
+        if (j->n >= j->want && (j->n > j->want + TIES_MAX ||
+                                hits[i].score != j->found[j->want - 1].score)) {
+            j->is_full = 1;
+            return;
+        }
         uint32_t row = eng_reader_node_row(r, j->ci, hits[i].node);
         if (row != ENG_NO_ROW && j->skip_id) {
             struct sx_id id;
@@ -140,14 +150,11 @@ static uint32_t take_hits(const struct eng_reader *r, struct job *j, const struc
             if (sx_id_cmp(&id, &j->q->vector.id) == 0)
                 row = ENG_NO_ROW;
         }
-        if (row == ENG_NO_ROW) {
-            dropped++;
+        if (row == ENG_NO_ROW)
             continue;
-        }
         j->found[j->n].row = row;
         j->found[j->n++].score = hits[i].score;
     }
-    return dropped;
 }
 
 static void score_ids(const struct sx_scorer *s, const uint32_t *ids, uint32_t n, float *out)
@@ -169,8 +176,12 @@ static int search(struct eng_call *c, const struct eng_reader *r, struct sx_work
     if (eng_reader_row_of(r, jobs[0].ci, &row_of))
         vis.row_of = &row_of;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t ki = jobs[i].want + jobs[i].skip_id;
-        k = ki > k ? ki : k;
+        if (jobs[i].want == 0)
+            jobs[i].is_full = 1;
+        else if (jobs[i].want >= nodes)
+            k = nodes;
+        else if (jobs[i].want + jobs[i].skip_id + 1 > k) /* one more: does the last score go on? */
+            k = jobs[i].want + jobs[i].skip_id + 1;
     }
     k = k < nodes ? k : nodes;
     if (k == 0)
@@ -207,14 +218,17 @@ static int search(struct eng_call *c, const struct eng_reader *r, struct sx_work
     int rc = ix->search(col->index_p->self, col->index, &b, hits, counts, &c->err);
     for (uint32_t i = 0; i < n && rc == 0; i++) {
         uint32_t got = counts[i];
-        while (take_hits(r, &jobs[i], hits[i], got) && jobs[i].n < jobs[i].want && got == k) {
+        for (;;) {
+            take_hits(r, &jobs[i], hits[i], got);
+            if (jobs[i].is_full || got < k || got == 0)
+                break;
             b.nq = 1;
             b.scorers = &sp[i];
             b.flags = SX_INDEX_BOUND;
             b.bound = hits[i][got - 1].score;
             b.bound_node = hits[i][got - 1].node;
             rc = ix->resume(col->index_p->self, col->index, &b, hits[i], &got, &c->err);
-            if (rc != 0 || got == 0)
+            if (rc != 0)
                 break;
         }
     }
@@ -232,19 +246,40 @@ static int id_before(const struct eng_reader *r, uint32_t a, uint32_t b, int lar
     return larger_first ? cmp > 0 : cmp < 0;
 }
 
-/* Equal scores: the larger id first where larger is better, else the smaller. */
-static void order_ties(const struct eng_reader *r, struct job *j, int larger_first)
+/* Merge sort of one group of equal scores; tmp has room for it. */
+static void sort_group(const struct eng_reader *r, struct found *f, struct found *tmp, uint32_t n,
+                       int larger_first)
 {
-    for (uint32_t i = 1; i < j->n; i++) {
-        struct found f = j->found[i];
-        uint32_t k = i;
-        while (k > 0 && j->found[k - 1].score == f.score &&
-               id_before(r, f.row, j->found[k - 1].row, larger_first)) {
-            j->found[k] = j->found[k - 1];
-            k--;
-        }
-        j->found[k] = f;
+    if (n < 2)
+        return;
+    uint32_t half = n / 2, a = 0, b = half;
+    sort_group(r, f, tmp, half, larger_first);
+    sort_group(r, f + half, tmp, n - half, larger_first);
+    for (uint32_t i = 0; i < n; i++) {
+        int left = b >= n || (a < half && id_before(r, f[a].row, f[b].row, larger_first));
+        tmp[i] = left ? f[a++] : f[b++];
     }
+    memcpy(f, tmp, n * sizeof(*f));
+}
+
+/* Equal scores: the larger id first where larger is better, else the smaller. */
+static int order_ties(struct eng_call *c, const struct eng_reader *r, struct job *j, int larger_first)
+{
+    struct found *tmp = NULL;
+    for (uint32_t i = 0, n; i < j->n; i += n) {
+        for (n = 1; i + n < j->n && j->found[i + n].score == j->found[i].score; n++)
+            ;
+        if (n == 1 || n > TIES_MAX)
+            continue;
+        if (!tmp)
+            tmp = sx_arena_alloc(c->op->arena, TIES_MAX * sizeof(*tmp));
+        if (!tmp)
+            return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
+        sort_group(r, &j->found[i], tmp, n, larger_first);
+    }
+    if (j->n > j->want)
+        j->n = j->want;
+    return 0;
 }
 
 static int finish_nearest(struct eng_call *c, const struct eng_reader *r, struct job *j,
@@ -254,12 +289,13 @@ static int finish_nearest(struct eng_call *c, const struct eng_reader *r, struct
     const struct sx_provider *dp = j->col->conf->distance;
     const struct sx_distance_ops *d = dp->ops;
     int larger = (dp->caps & SX_DISTANCE_LARGER_BETTER) != 0;
+    if (order_ties(c, r, j, larger) != 0)
+        return SX_ENOMEM;
     uint32_t n = j->n;
     float *scores = sx_arena_alloc(c->op->arena, (n ? n : 1) * sizeof(float));
     uint32_t *rows = sx_arena_alloc(c->op->arena, (n ? n : 1) * 4ull);
     if (!scores || !rows)
         return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
-    order_ties(r, j, larger);
     for (uint32_t i = 0; i < n; i++)
         scores[i] = j->found[i].score;
     if (SX_HAS(d, postprocess))

@@ -35,6 +35,11 @@ static int eng_configure(void *self, const void *conf, struct sx_err *err)
     const struct eng_conf *c = conf;
     if (!c->storage_path || !c->storage_path[0])
         return sx_err_set(err, SX_EINPUT, "storage.storage_path must not be empty");
+    if (strcmp(c->log_sync, "always") != 0 && strcmp(c->log_sync, "interval") != 0 &&
+        strcmp(c->log_sync, "os") != 0)
+        return sx_err_set(err, SX_EINPUT,
+                          "plugins.engine.log_sync is '%s', not one of always, interval, os",
+                          c->log_sync);
     e->conf = c;
     return 0;
 }
@@ -244,6 +249,11 @@ static const struct sx_key keys[] = {
     KEY(SX_KEY_TREE, 0, payload, "storage.payload", NULL, 1, 0, "default payload placement"),
     KEY(SX_KEY_STR, 0, rows_kind, "rows", "mmap", 1, 0,
         "where vectors are read from unless a collection says: mmap or ram"),
+    KEY(SX_KEY_STR, 0, log_sync, "log_sync", "always", 1, 0,
+        "when the log is synced: always (before wait=true is answered), interval (every "
+        "log_sync_ms: a power cut loses the last moments, a killed process nothing), os (never)"),
+    KEY(SX_KEY_U64, 0, log_sync_ms, "log_sync_ms", "100", 1, 60000,
+        "interval of log_sync: interval"),
     KEY(SX_KEY_STR, 0, index_kind, "index", "flat", 1, 0, "index of dense vectors"),
     KEY(SX_KEY_U64, 0, checkpoint_log_mb, "checkpoint_log_mb", "32", 1, 65536,
         "a checkpoint when so much log would be replayed"),

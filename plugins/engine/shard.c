@@ -413,8 +413,11 @@ void eng_shard_damaged(struct eng_shard *s, const struct sx_err *cause)
 
 void eng_shard_written(struct eng_shard *s, struct eng_call *c, int wait)
 {
-    if (!wait) {
+    const char *policy = s->eng->conf->log_sync;
+    if (!wait || policy[0] != 'a') {
         eng_call_finish(c);
+        if (policy[0] == 'i')
+            eng_committer_due(s->eng->committer, s);
     } else {
         pthread_mutex_lock(&s->lock);
         c->next = NULL;

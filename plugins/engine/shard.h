@@ -88,7 +88,7 @@ void eng_shard_damaged(struct eng_shard *s, const struct sx_err *cause);
 /* commit.c: one committer for all shards. */
 struct eng_committer;
 int eng_committer_create(struct eng *e, struct eng_committer **out);
-void eng_committer_destroy(struct eng_committer *c); /* nothing queued any more */
+void eng_committer_destroy(struct eng_committer *c); /* [M, pools gone] */
 /* [A] the shard has unsynced calls. */
 void eng_committer_due(struct eng_committer *c, struct eng_shard *s);
 

@@ -6,8 +6,8 @@
  * visible.c  which nodes of a block this reader may be given
  * hits.c     the best k, kept in the caller's result array
  *
- * Everything is exact, all state of a search lies in the caller's scratch and result arrays, and any
- * number of searches run at once. */
+ * Everything is exact, all state of a search lies in the caller's scratch and result arrays, and
+ * any number of searches run at once. */
 #ifndef FLAT_FLAT_H
 #define FLAT_FLAT_H
 
@@ -15,10 +15,10 @@
 
 /* Nodes per block: 256 rows of 384 floats are 384 KiB, well inside a second-level cache, and one
  * look at the cancel flag per 25-100 microseconds. */
-#define FLAT_BLOCK 256u
+#define FLAT_BLOCK     256u
 #define FLAT_BLOCK_MIN 64u /* one word of visibility bits */
 /* With several queries a block is read once from memory and then once per query from cache. */
-#define FLAT_BLOCK_BYTES (384u << 10)
+#define FLAT_BLOCK_BYTES     (384u << 10)
 #define FLAT_DEADLINE_BLOCKS 16u /* the clock is read once per this many blocks */
 
 struct flat_plugin {
@@ -30,10 +30,11 @@ struct flat_index {
     const struct sx_index_source *source;
 };
 
-/* --- hits.c: [A] ---------------------------------------------------------------------------------- */
+/* --- hits.c: [A]
+ * ---------------------------------------------------------------------------------- */
 
-/* The best `cap` hits so far, in the caller's array: unordered until full, then a heap whose root is
- * the worst. Order: higher score first, then smaller node; NaN after everything, -0 equals 0. */
+/* The best `cap` hits so far, in the caller's array: unordered until full, then a heap whose root
+ * is the worst. Order: higher score first, then smaller node; NaN after everything, -0 equals 0. */
 struct flat_top {
     struct sx_hit *hits;
     uint32_t n, cap;
@@ -56,18 +57,20 @@ void flat_top_offer(struct flat_top *t, const uint32_t *nodes, const float *scor
 /* Sorts best first; the structure is spent. */
 void flat_top_sort(struct flat_top *t);
 
-/* --- visible.c: [A] ------------------------------------------------------------------------------- */
+/* --- visible.c: [A]
+ * ------------------------------------------------------------------------------- */
 
-/* Writes the nodes of [first, first + n) that may be returned, ascending, and says how many. first is
- * a multiple of 64. `present` are the vectors' rows: nodes of a removed chunk have nothing to score
- * and are left out. */
+/* Writes the nodes of [first, first + n) that may be returned, ascending, and says how many. first
+ * is a multiple of 64. `present` are the vectors' rows: nodes of a removed chunk have nothing to
+ * score and are left out. */
 uint32_t flat_visible(const struct sx_view *view,
                       const struct sx_rows *present,
                       uint32_t first,
                       uint32_t n,
                       uint32_t *out);
 
-/* --- search.c: callbacks of the kind, see sx_index.h ------------------------------------------------ */
+/* --- search.c: callbacks of the kind, see sx_index.h
+ * ------------------------------------------------ */
 
 uint64_t flat_scratch_size(void *self, void *ix, uint32_t nq, uint32_t k, struct sx_doc params);
 int flat_search(void *self,

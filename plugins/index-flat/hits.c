@@ -4,15 +4,15 @@
  * the array is full hits are appended; then it is made a heap (worst at the root) once, and from
  * there on almost every candidate fails one float comparison. Keys are computed where two hits are
  * compared: storing them would need memory that depends on k. */
-#include "flat.h"
-
 #include <math.h>
 #include <string.h>
+
+#include "flat.h"
 
 uint64_t flat_hit_key(float score, uint32_t node)
 {
     uint32_t bits = 0;
-    if (!isnan(score)) { /* NaN keeps 0: below -infinity, whose key is 0x007fffff */
+    if (!isnan(score)) {        /* NaN keeps 0: below -infinity, whose key is 0x007fffff */
         float s = score + 0.0f; /* -0 becomes 0 */
         memcpy(&bits, &s, sizeof(bits));
         bits = (bits >> 31) != 0 ? ~bits : bits | 0x80000000u;
@@ -81,11 +81,8 @@ void flat_top_offer_run(struct flat_top *t, uint32_t first, const float *scores,
             offer_one(t, scores[i], first + i);
 }
 
-void flat_top_offer_part(struct flat_top *t,
-                         const uint32_t *nodes,
-                         uint32_t n,
-                         const float *scores,
-                         uint32_t score_base)
+void flat_top_offer_part(
+    struct flat_top *t, const uint32_t *nodes, uint32_t n, const float *scores, uint32_t score_base)
 {
     for (uint32_t i = 0; i < n; i++) {
         float score = scores[nodes[i] - score_base];

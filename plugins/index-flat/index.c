@@ -1,17 +1,17 @@
 /* index-flat: life of an index, its parameters and its cost.
  *
- * A flat index is its source: nothing is built, saved or kept up to date, so insert, build and flush
- * succeed without work, and an index opened from disk is the same as a new one. It cannot remove:
- * nodes of dead rows are told apart by the visibility bits of every search. */
+ * A flat index is its source: nothing is built, saved or kept up to date, so insert, build and
+ * flush succeed without work, and an index opened from disk is the same as a new one. It cannot
+ * remove: nodes of dead rows are told apart by the visibility bits of every search. */
 #include "flat.h"
 
 /* Nanoseconds, measured on one core of a Cascade Lake server: rows in order stream at 10.5 GB/s, a
- * row fetched by number inside a batch costs 45 ns plus 12 GB/s (88, 175, 300 ns for 128, 384 and 768
- * floats), and judging a block of 256 nodes by its bits 40 ns. */
+ * row fetched by number inside a batch costs 45 ns plus 12 GB/s (88, 175, 300 ns for 128, 384 and
+ * 768 floats), and judging a block of 256 nodes by its bits 40 ns. */
 #define STREAM_BYTES_PER_NS 10u
-#define FETCH_NS 45u
-#define FETCH_BYTES_PER_NS 12u
-#define JUDGE_NODES_PER_NS 6u
+#define FETCH_NS            45u
+#define FETCH_BYTES_PER_NS  12u
+#define JUDGE_NODES_PER_NS  6u
 
 static int flat_check_params(void *self, struct sx_doc conf, struct sx_err *err)
 {
@@ -84,12 +84,8 @@ static int flat_build(void *self,
     return SX_OK;
 }
 
-static int flat_insert(void *self,
-                       void *ix,
-                       const uint32_t *nodes,
-                       uint32_t n,
-                       void *scratch,
-                       struct sx_err *err)
+static int flat_insert(
+    void *self, void *ix, const uint32_t *nodes, uint32_t n, void *scratch, struct sx_err *err)
 {
     (void)self;
     (void)ix;
@@ -100,12 +96,8 @@ static int flat_insert(void *self,
     return SX_OK;
 }
 
-static uint64_t flat_estimate(void *self,
-                              void *index,
-                              uint32_t k,
-                              uint64_t n_nodes,
-                              uint64_t n_allowed,
-                              struct sx_doc params)
+static uint64_t flat_estimate(
+    void *self, void *index, uint32_t k, uint64_t n_nodes, uint64_t n_allowed, struct sx_doc params)
 {
     (void)self;
     (void)k;
@@ -115,16 +107,13 @@ static uint64_t flat_estimate(void *self,
     ix->source->rows(ix->source->ctx, &rows);
     /* Counts are below 2^32 and a stride is at most 2^18: the products fit. */
     uint64_t in_order = n_nodes * rows.stride / STREAM_BYTES_PER_NS;
-    uint64_t by_number = n_nodes / JUDGE_NODES_PER_NS +
-                         n_allowed * (FETCH_NS + rows.stride / FETCH_BYTES_PER_NS);
+    uint64_t by_number =
+        n_nodes / JUDGE_NODES_PER_NS + n_allowed * (FETCH_NS + rows.stride / FETCH_BYTES_PER_NS);
     return n_allowed < n_nodes && by_number < in_order ? by_number : in_order;
 }
 
-static int flat_flush(void *self,
-                      void *ix,
-                      const struct sx_io *io,
-                      struct sx_dir *dir,
-                      struct sx_err *err)
+static int
+flat_flush(void *self, void *ix, const struct sx_io *io, struct sx_dir *dir, struct sx_err *err)
 {
     (void)self;
     (void)ix;

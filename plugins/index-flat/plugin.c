@@ -1,8 +1,8 @@
 /* index-flat: exact search by scanning, the answer every other index is measured against.
  *
- * Used for small collections, for `exact` searches, for filters so narrow that a scan of the matches
- * is cheapest, and for nodes another index has not taken in yet. Takes memory and the clock from the
- * host; has no configuration. */
+ * Used for small collections, for `exact` searches, for filters so narrow that a scan of the
+ * matches is cheapest, and for nodes another index has not taken in yet. Takes memory and the clock
+ * from the host; has no configuration. */
 #include "sextant/sx_plugin.h"
 
 #include "flat.h"

@@ -1,9 +1,10 @@
 /* index-flat: the scan.
  *
- * Nodes go by in blocks. A block most of whose nodes are visible is scored by consecutive rows, which
- * streams memory at full speed; from a thinner one the visible nodes are gathered until a batch is
- * together and then scored by number, which lets the kernel fetch ahead. Each block or batch is scored
- * for every query before the next is touched, so a batch of queries reads memory once. */
+ * Nodes go by in blocks. A block most of whose nodes are visible is scored by consecutive rows,
+ * which streams memory at full speed; from a thinner one the visible nodes are gathered until a
+ * batch is together and then scored by number, which lets the kernel fetch ahead. Each block or
+ * batch is scored for every query before the next is touched, so a batch of queries reads memory
+ * once. */
 #include "flat.h"
 
 /* A block is scored whole when at least 3/4 of it are visible: a row read in order costs about half
@@ -78,8 +79,8 @@ static void score_dense(struct scan *sc, uint32_t first, uint32_t n, uint32_t n_
 static int is_dense(const struct scan *sc, uint32_t first, uint32_t n, uint32_t n_visible)
 {
     uint32_t shift = sc->present->shift;
-    return n_visible == n || (n_visible * DENSE_DEN >= n * DENSE_NUM &&
-                              first >> shift == (first + n - 1) >> shift);
+    return n_visible == n ||
+           (n_visible * DENSE_DEN >= n * DENSE_NUM && first >> shift == (first + n - 1) >> shift);
 }
 
 static void scan_block(struct scan *sc, uint32_t first, uint32_t n)
@@ -96,7 +97,8 @@ static void scan_block(struct scan *sc, uint32_t first, uint32_t n)
         score_pending(sc);
 }
 
-static int check_time(const struct flat_plugin *p, const struct sx_index_batch *b, struct sx_err *err)
+static int
+check_time(const struct flat_plugin *p, const struct sx_index_batch *b, struct sx_err *err)
 {
     if (b->cancel != NULL && __atomic_load_n(b->cancel, __ATOMIC_RELAXED) != 0)
         return sx_err_set(err, SX_ECANCELED, "search was cancelled");
@@ -150,8 +152,8 @@ static int search_tops(const struct flat_plugin *p,
         sc.present = &source_rows;
     }
     sc.block = block_size(b, sc.present);
-    uint64_t bound = (b->flags & SX_INDEX_BOUND) != 0 ? flat_hit_key(b->bound, b->bound_node)
-                                                      : UINT64_MAX;
+    uint64_t bound =
+        (b->flags & SX_INDEX_BOUND) != 0 ? flat_hit_key(b->bound, b->bound_node) : UINT64_MAX;
     for (uint32_t i = 0; i < b->nq; i++)
         s->tops[i] = (struct flat_top){
             .hits = results[i],

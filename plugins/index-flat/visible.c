@@ -1,11 +1,11 @@
 /* index-flat: which nodes of a block a reader may be given.
  *
- * A node stands for a row. A row below its chunk's fill is judged by its bits (not dead, and allowed
- * if there is a filter); one at or beyond the fill is newer than the view and is handed back
- * unjudged. Where node and row are the same number, 64 nodes are judged by three word operations;
- * otherwise each node's row number is looked up. Bits and row numbers change while they are read:
- * every load is a relaxed atomic one, and either value is a right answer for a search that runs at
- * the same time as the change. */
+ * A node stands for a row. A row below its chunk's fill is judged by its bits (not dead, and
+ * allowed if there is a filter); one at or beyond the fill is newer than the view and is handed
+ * back unjudged. Where node and row are the same number, 64 nodes are judged by three word
+ * operations; otherwise each node's row number is looked up. Bits and row numbers change while they
+ * are read: every load is a relaxed atomic one, and either value is a right answer for a search
+ * that runs at the same time as the change. */
 #include "flat.h"
 
 static uint64_t load_word(const uint64_t *p)

@@ -1,9 +1,9 @@
 /* A connection: bytes in, requests one after another, bytes out.
  *
- * The states are in rest.h, the steps from one to the next in step.c. run() takes steps until nothing
- * more can be done, then writes what has gathered and decides what to wait for. One request is at
- * work at a time, so pipelined requests are answered in order by nature; those behind it wait in the
- * buffer.
+ * The states are in rest.h, the steps from one to the next in step.c. run() takes steps until
+ * nothing more can be done, then writes what has gathered and decides what to wait for. One request
+ * is at work at a time, so pipelined requests are answered in order by nature; those behind it wait
+ * in the buffer.
  *
  * Back-pressure: while answers of more than OUT_HIGH bytes wait for the client, nothing further is
  * started, and while a request is at work its buffer may not move, so when it is full nothing
@@ -20,6 +20,9 @@
 
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define OUT_HIGH    262144u
 #define READ_MIN    4096u
 #define READS_MAX   8u /* per event, so that one fast client does not keep the loop */
@@ -27,7 +30,7 @@
 
 static void run(struct rest_conn *c);
 
-/* --- life ------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------- */
 
 static void unlink_conn(struct rest_conn *c)
 {
@@ -65,7 +68,7 @@ static void destroy(struct rest_conn *c)
     mem->release(mem, c);
 }
 
-/* --- writing ------------------------------------------------------------------------------------------ */
+/* --- writing -------------------------------------------------------------------------------- */
 
 /* Writes what it can. The connection may be dead afterwards. */
 static void flush(struct rest_conn *c)
@@ -94,7 +97,7 @@ static void flush(struct rest_conn *c)
         r->out.n = r->out_at = 0;
 }
 
-/* --- reading -------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 /* Room for the next read; 0 when there can be none now. */
 static uint64_t make_room(struct rest_conn *c)
@@ -170,7 +173,7 @@ static void read_some(struct rest_conn *c)
     }
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------------ */
+/* --- waiting -------------------------------------------------------------------------------- */
 
 /* The last answer is out: tell the client and wait until it has closed, because closing with
  * unread bytes would reset the connection and could take the answer with it. */
@@ -303,7 +306,7 @@ void rest_conn_resume(struct rest_conn *c)
     c->th->self->loop->post(c->th->loop, &r->task);
 }
 
-/* --- opening, ticking, closing ---------------------------------------------------------------------------------- */
+/* --- opening, ticking, closing -------------------------------------------------------------- */
 
 void rest_conn_open(struct rest_thread *th, int32_t fd, const char *peer)
 {

@@ -6,6 +6,9 @@
 
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define ECHO_MAX 256u /* of a client's text in an answer's head */
 
 static int is_on(const struct rest_req *r)
@@ -25,8 +28,9 @@ int rest_cors_preflight(struct rest_req *r)
         return 0;
     memcpy(text, fixed, n);
     if (wanted->p != NULL && wanted->n != 0 && wanted->n <= ECHO_MAX)
-        n += (uint32_t)snprintf(text + n, sizeof(text) - n, "access-control-allow-headers: %.*s\r\n",
-                                (int)wanted->n, wanted->p);
+        n +=
+            (uint32_t)snprintf(text + n, sizeof(text) - n, "access-control-allow-headers: %.*s\r\n",
+                               (int)wanted->n, wanted->p);
     rest_reply_open(r);
     rest_reply_close(r, 200, NULL, (struct sx_str){text, n, 0});
     return 1;

@@ -1,10 +1,13 @@
 /* From operation code to decoder, and from its complaints to the client's text.
  *
- * The order of complaints is the contract: form, then trailing characters, then ranges, then what is
- * not served here.
+ * The order of complaints is the contract: form, then trailing characters, then ranges, then what
+ * is not served here.
  *
  * Threads: any, one body at a time per rest_dec. */
 #include "decode.h"
+
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 static const struct {
     uint32_t code, pad;
@@ -38,8 +41,8 @@ int rest_decode_knows(uint32_t code)
     return find(code) < SX_COUNT(decoders);
 }
 
-static int text(struct rest_dec *d, int code, const char *before, struct sx_str s,
-                const char *after)
+static int
+text(struct rest_dec *d, int code, const char *before, struct sx_str s, const char *after)
 {
     d->err = sx_arena_printf(d->arena, "%s%.*s%s", before, (int)s.n, s.p, after);
     if (d->err.p != NULL)
@@ -62,8 +65,8 @@ int rest_decode(struct rest_dec *d, struct sx_op *op, const char *body, uint64_t
     d->err = no_memory;
     sx_json_init(&d->j, body, n, d->arena);
     if (i == SX_COUNT(decoders))
-        return text(d, SX_EUNSUPPORTED, sx_op_table[op->code].method,
-                    (struct sx_str){" ", 1, 0}, sx_op_table[op->code].path);
+        return text(d, SX_EUNSUPPORTED, sx_op_table[op->code].method, (struct sx_str){" ", 1, 0},
+                    sx_op_table[op->code].path);
     rc = decoders[i].decode(d, op);
     if (rc >= 0)
         rc = sx_json_end(&d->j);

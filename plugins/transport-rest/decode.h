@@ -31,7 +31,7 @@ int rest_decode(struct rest_dec *d, struct sx_op *op, const char *body, uint64_t
 /* 1 when rest_decode() knows the bodies of this operation. */
 int rest_decode_knows(uint32_t code);
 
-/* --- shared by the decoders (decode_fail.c, decode_id.c, decode_select.c) ----------------------- */
+/* --- shared by the decoders (decode_fail.c, decode_id.c, decode_select.c) ------------------- */
 
 static inline int rest__is(struct sx_str s, const char *word, uint32_t n)
 {
@@ -49,7 +49,9 @@ struct rest_marks {
     struct sx_json_mark at[10], end;
     uint32_t seen, twice; /* bits by field */
 };
-int rest_marks_read(struct rest_dec *d, const char *const *names, uint32_t n,
+int rest_marks_read(struct rest_dec *d,
+                    const char *const *names,
+                    uint32_t n,
                     struct rest_marks *out);
 /* 1 when field i is there exactly once; the reader is then at its value. */
 static inline int rest_marks_go(struct rest_dec *d, const struct rest_marks *m, uint32_t i)
@@ -67,7 +69,8 @@ struct rest_flat {
     uint32_t no_pos, direct; /* direct: the error carries its own position already */
 };
 void rest_flat_begin(struct rest_dec *d, struct rest_flat *f);
-/* Call with the decoder's result; moves a failure to the closing brace. Returns rc or SX_EFORMAT. */
+/* Call with the decoder's result; moves a failure to the closing brace. Returns rc or SX_EFORMAT.
+ */
 int rest_flat_end(struct rest_dec *d, struct rest_flat *f, int rc);
 
 /* Form errors. All return a negative code. name may carry an alias behind a bar. */
@@ -104,7 +107,7 @@ int rest_shard_key(struct rest_dec *d, struct rest_flat *f);
 /* Growing array in the arena: room for one more element, NULL when memory is short. */
 void *rest_push(struct rest_dec *d, void *array, uint32_t n, uint32_t *cap, uint32_t size);
 
-/* --- vectors (decode_vector.c) ------------------------------------------------------------------ */
+/* --- vectors (decode_vector.c) -------------------------------------------------------------- */
 
 enum {
     REST_V_PAIR = 1 /* a list of two lists, the first of u32 only, is a sparse vector */
@@ -119,14 +122,14 @@ struct rest_vec_fault {
     const char *leaf;
     struct sx_str text;
 };
-uint32_t rest_vector_faults(struct rest_dec *d, const struct sx_vec_in *v,
-                            struct rest_vec_fault out[2]);
+uint32_t
+rest_vector_faults(struct rest_dec *d, const struct sx_vec_in *v, struct rest_vec_fault out[2]);
 /* Puts a sparse vector into ascending order, once it is known to be sound. */
 int rest_vector_sort(struct rest_dec *d, struct sx_vec_in *v);
 
-/* --- the decoders -------------------------------------------------------------------------------- */
+/* --- the decoders --------------------------------------------------------------------------- */
 
-int rest_decode_create(struct rest_dec *d, struct sx_op *op);  /* decode_collection.c */
+int rest_decode_create(struct rest_dec *d, struct sx_op *op); /* decode_collection.c */
 int rest_decode_update(struct rest_dec *d, struct sx_op *op);
 int rest_decode_aliases(struct rest_dec *d, struct sx_op *op);
 int rest_decode_upsert(struct rest_dec *d, struct sx_op *op); /* decode_upsert.c */
@@ -138,27 +141,32 @@ int rest_payload(struct rest_dec *d, struct sx_doc *out);
 int rest_upsert_columns(struct rest_dec *d, struct sx_args_upsert *args); /* decode_batch.c */
 /* The path step of the k-th faulty entry of a map: "?" alone, "?[k]" among several. */
 void rest_map_step(char out[24], uint32_t n_bad, uint32_t k);
-int rest_decode_delete(struct rest_dec *d, struct sx_op *op);  /* decode_points.c */
+int rest_decode_delete(struct rest_dec *d, struct sx_op *op); /* decode_points.c */
 int rest_decode_get(struct rest_dec *d, struct sx_op *op);
 int rest_decode_scroll(struct rest_dec *d, struct sx_op *op);
 int rest_decode_count(struct rest_dec *d, struct sx_op *op);
-int rest_decode_query(struct rest_dec *d, struct sx_op *op);   /* decode_query.c */
+int rest_decode_query(struct rest_dec *d, struct sx_op *op); /* decode_query.c */
 int rest_decode_query_batch(struct rest_dec *d, struct sx_op *op);
-int rest_decode_search(struct rest_dec *d, struct sx_op *op);  /* decode_search.c */
+int rest_decode_search(struct rest_dec *d, struct sx_op *op); /* decode_search.c */
 int rest_decode_search_batch(struct rest_dec *d, struct sx_op *op);
 /* {"searches": [request, ...]}; path of request i is "searches[i]." and the prefix. */
 typedef int (*rest_request_fn)(struct rest_dec *d, struct sx_query *q, const char *path);
-int rest_batch(struct rest_dec *d, struct sx_op *op, const char *noun, const char *prefix,
+int rest_batch(struct rest_dec *d,
+               struct sx_op *op,
+               const char *noun,
+               const char *prefix,
                rest_request_fn request);
 
 /* decode_variant.c: the forms of a query other than nearest. key is the variant's name, m where its
- * value stands. Returns 1 when the value fits (range errors are then added under path, which ends in
- * "query."), 0 when it does not, negative on a syntax error; the reader is anywhere. */
+ * value stands. Returns 1 when the value fits (range errors are then added under path, which ends
+ * in "query."), 0 when it does not, negative on a syntax error; the reader is anywhere. */
 int rest_variant_try(struct rest_dec *d, const char *key, struct sx_json_mark m, const char *path);
 /* A vector input: 1 with *out (kind SX_VEC_ID for a point id, 0 for an inference object) and its
  * range errors added under path and step ("internal.", "query"), which are joined only then; 0, or
  * negative. The reader is behind the value after 1. */
-int rest_vector_input(struct rest_dec *d, const char *path, const char *step,
+int rest_vector_input(struct rest_dec *d,
+                      const char *path,
+                      const char *step,
                       struct sx_vec_in *out);
 /* "key" or {"key", "direction", "start_from"}: 1, 0 or negative; behind the value after 1. */
 int rest_order_by(struct rest_dec *d);

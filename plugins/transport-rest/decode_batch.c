@@ -9,6 +9,9 @@
 
 #include "decode.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 void rest_map_step(char out[24], uint32_t n_bad, uint32_t k)
 {
     (void)snprintf(out, 24, n_bad > 1 ? ".?[%u]" : ".?", k);
@@ -59,7 +62,8 @@ static int column_map_try(struct rest_dec *d, struct batch *b)
 
     b->is_map = 1;
     while (rc >= 0 && (rc = sx_json_obj_next(&d->j, &name)) > 0) {
-        uint32_t i = 0, checked = b->n_columns < REST_NAMES_CHECKED ? b->n_columns : REST_NAMES_CHECKED;
+        uint32_t i = 0,
+                 checked = b->n_columns < REST_NAMES_CHECKED ? b->n_columns : REST_NAMES_CHECKED;
 
         while (i < checked && !rest__is(b->columns[i].name, name.p, name.n))
             i++;
@@ -121,8 +125,8 @@ static int batch_vectors(struct rest_dec *d, struct batch *b)
         }
     }
     if (rc == 0)
-        return rest_fail_union(
-            d, m, "data did not match any variant of untagged enum BatchVectorStruct");
+        return rest_fail_union(d, m,
+                               "data did not match any variant of untagged enum BatchVectorStruct");
     return rc < 0 ? rc : SX_OK;
 }
 
@@ -221,9 +225,10 @@ int rest_upsert_columns(struct rest_dec *d, struct sx_args_upsert *args)
               : REST_IS(key, "payloads") ? PAYLOADS
                                          : 0u;
         if ((seen & bit) != 0)
-            return rest_fail_duplicate(d, key, bit == IDS       ? "ids"
-                                               : bit == VECTORS ? "vectors"
-                                                                : "payloads");
+            return rest_fail_duplicate(d, key,
+                                       bit == IDS       ? "ids"
+                                       : bit == VECTORS ? "vectors"
+                                                        : "payloads");
         seen |= bit;
         rc = bit == IDS        ? rest_ids_read(d, &b.ids, &b.n_ids)
              : bit == VECTORS  ? batch_vectors(d, &b)

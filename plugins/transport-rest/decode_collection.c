@@ -1,13 +1,16 @@
 /* Bodies that create and change collections, and alias changes, as tables.
  *
- * What reaches the engine in op->body: the members of these tables under their canonical names, only
- * those that were given and not null. `vectors` is the object or the map as written: an object whose
- * `size` is a number is the single form. A quantization config holds exactly one of its keys.
+ * What reaches the engine in op->body: the members of these tables under their canonical names,
+ * only those that were given and not null. `vectors` is the object or the map as written: an object
+ * whose `size` is a number is the single form. A quantization config holds exactly one of its keys.
  *
  * Threads: one body at a time per rest_dec. */
 #include <string.h>
 
 #include "decode_schema.h"
+
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 #define U64(field, alias, type_noun, largest)                                                      \
     .name = field alias, .type = REST_T_U64, .noun = type_noun, .limit = largest
@@ -22,7 +25,7 @@
 #define SCHEMA(ident, type_noun)                                                                   \
     static const struct rest_schema ident = {type_noun, ident##_fields, SX_COUNT(ident##_fields), 0}
 
-/* --- words --------------------------------------------------------------------------------------------- */
+/* --- words ---------------------------------------------------------------------------------- */
 
 static const char *const memories[] = {"cold", "cached", "pinned", NULL, NULL};
 static const char *const distances[] = {"Cosine", "Euclid", "Dot", "Manhattan", NULL, NULL};
@@ -41,7 +44,7 @@ static const char *const bit_sizes[] = {"bits1", "bits1_5", "bits2", "bits4", NU
 static const char *const auto_words[] = {"auto", NULL, NULL};
 static const char *const disabled_words[] = {"Disabled", NULL, NULL};
 
-/* --- checks beyond ranges -------------------------------------------------------------------------------- */
+/* --- checks beyond ranges ------------------------------------------------------------------- */
 
 static int is_word(struct sx_doc v, const char *word)
 {
@@ -52,8 +55,9 @@ static int is_word(struct sx_doc v, const char *word)
 
 static const char *not_pinned_vector(struct sx_doc v)
 {
-    return is_word(v, "pinned") ? "`pinned` memory placement is not supported for dense vector storage"
-                                : NULL;
+    return is_word(v, "pinned")
+               ? "`pinned` memory placement is not supported for dense vector storage"
+               : NULL;
 }
 
 static const char *not_pinned_payload(struct sx_doc v)
@@ -84,7 +88,7 @@ static const char *is_map(struct sx_doc v)
     return is_single(v) == NULL ? "" : NULL;
 }
 
-/* --- parts ------------------------------------------------------------------------------------------------ */
+/* --- parts ---------------------------------------------------------------------------------- */
 
 static const struct rest_field hnsw_fields[] = {
     {USIZE("m", "")},
@@ -129,10 +133,8 @@ static const struct rest_field turbo_fields[] = {
 SCHEMA(turbo, "struct TurboQuantizationConfig");
 
 static const struct rest_arm quantization_arms[] = {
-    {"scalar", {OBJ("", scalar)}},
-    {"product", {OBJ("", product)}},
-    {"binary", {OBJ("", binary)}},
-    {"turbo", {OBJ("", turbo)}},
+    {"scalar", {OBJ("", scalar)}},      {"product", {OBJ("", product)}},
+    {"binary", {OBJ("", binary)}},      {"turbo", {OBJ("", turbo)}},
     {NULL, {ENUM("", disabled_words)}}, /* in changes only */
 };
 static const struct rest_union quantization = {
@@ -147,8 +149,13 @@ static const struct rest_field multivector_fields[] = {
 SCHEMA(multivector, "struct MultiVectorConfig");
 
 static const struct rest_field vector_fields[] = {
-    {.name = "size", .type = REST_T_NZ32, .noun = "a nonzero u64", .limit = UINT64_MAX,
-     .flags = REST_FIELD_REQUIRED | REST_FIELD_MIN | REST_FIELD_MAX, .min = 1, .max = 65536},
+    {.name = "size",
+     .type = REST_T_NZ32,
+     .noun = "a nonzero u64",
+     .limit = UINT64_MAX,
+     .flags = REST_FIELD_REQUIRED | REST_FIELD_MIN | REST_FIELD_MAX,
+     .min = 1,
+     .max = 65536},
     {ENUM("distance", distances), .flags = REST_FIELD_REQUIRED},
     {OBJ("hnsw_config", hnsw)},
     {UNION("quantization_config|quantization", quantization)},
@@ -244,21 +251,26 @@ static const struct rest_field strict_fields[] = {
     {USIZE("write_rate_limit", ""), AT_LEAST(1)},
     {USIZE("filter_max_conditions", "")},
     {USIZE("condition_max_size", "")},
-    {.name = "multivector_config", .type = REST_T_MAP, .sub = &one_strict_multi,
-     .flags = REST_FIELD_INDEXED, .step = "config"},
-    {.name = "sparse_config", .type = REST_T_MAP, .sub = &one_strict_sparse,
-     .flags = REST_FIELD_INDEXED, .step = "config"},
+    {.name = "multivector_config",
+     .type = REST_T_MAP,
+     .sub = &one_strict_multi,
+     .flags = REST_FIELD_INDEXED,
+     .step = "config"},
+    {.name = "sparse_config",
+     .type = REST_T_MAP,
+     .sub = &one_strict_sparse,
+     .flags = REST_FIELD_INDEXED,
+     .step = "config"},
     {USIZE("max_payload_index_count", "")},
     {U64("max_resident_memory_percent", "", "u8", UINT8_MAX), FROM_TO(1, 100)},
 };
 SCHEMA(strict, "struct StrictModeConfig");
 
-/* --- the bodies ------------------------------------------------------------------------------------------- */
+/* --- the bodies ----------------------------------------------------------------------------- */
 
 static const struct rest_field create_fields[] = {
     {UNION("vectors", vectors), .flags = REST_FIELD_NONULL},
-    {.name = "sparse_vectors", .type = REST_T_MAP, .sub = &one_sparse,
-     .flags = REST_FIELD_INDEXED},
+    {.name = "sparse_vectors", .type = REST_T_MAP, .sub = &one_sparse, .flags = REST_FIELD_INDEXED},
     {U32("shard_number"), AT_LEAST(1)},
     {ENUM("sharding_method", methods)},
     {U32("replication_factor"), AT_LEAST(1)},
@@ -284,23 +296,18 @@ static const struct rest_field vector_diff_fields[] = {
 SCHEMA(vector_diff, "struct VectorParamsDiff");
 static const struct rest_field one_vector_diff = {OBJ("", vector_diff)};
 
-#define NZ32(field)                                                                                \
-    .name = field, .type = REST_T_NZ32, .noun = "a nonzero u32", .limit = UINT32_MAX
+#define NZ32(field) .name = field, .type = REST_T_NZ32, .noun = "a nonzero u32", .limit = UINT32_MAX
 static const struct rest_field params_diff_fields[] = {
-    {NZ32("replication_factor")},
-    {NZ32("write_consistency_factor")},
-    {U32("read_fan_out_factor")},
-    {U64("read_fan_out_delay_ms", "", "u64", UINT64_MAX)},
-    {BOOL("on_disk_payload")},
-    {OBJ("payload", payload)},
+    {NZ32("replication_factor")},    {NZ32("write_consistency_factor")},
+    {U32("read_fan_out_factor")},    {U64("read_fan_out_delay_ms", "", "u64", UINT64_MAX)},
+    {BOOL("on_disk_payload")},       {OBJ("payload", payload)},
     {OBJ("id_tracker", id_tracker)},
 };
 SCHEMA(params_diff, "struct CollectionParamsDiff");
 
 static const struct rest_field update_fields[] = {
     {.name = "vectors", .type = REST_T_MAP, .sub = &one_vector_diff},
-    {.name = "sparse_vectors", .type = REST_T_MAP, .sub = &one_sparse,
-     .flags = REST_FIELD_INDEXED},
+    {.name = "sparse_vectors", .type = REST_T_MAP, .sub = &one_sparse, .flags = REST_FIELD_INDEXED},
     {OBJ("params", params_diff)},
     {OBJ("hnsw_config", hnsw)},
     {OBJ("optimizers_config|optimizer_config", optimizers)},

@@ -14,7 +14,10 @@
 
 #include "decode.h"
 
-/* --- fields -------------------------------------------------------------------------------------- */
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
+/* --- fields --------------------------------------------------------------------------------- */
 
 uint32_t rest_field_of(struct sx_str key, const char *const *names, uint32_t n)
 {
@@ -33,7 +36,10 @@ uint32_t rest_field_of(struct sx_str key, const char *const *names, uint32_t n)
     return n;
 }
 
-int rest_marks_read(struct rest_dec *d, const char *const *names, uint32_t n, struct rest_marks *out)
+int rest_marks_read(struct rest_dec *d,
+                    const char *const *names,
+                    uint32_t n,
+                    struct rest_marks *out)
 {
     struct sx_str key;
     int rc, kind = sx_json_peek(&d->j);
@@ -56,7 +62,7 @@ int rest_marks_read(struct rest_dec *d, const char *const *names, uint32_t n, st
     return rc < 0 ? rc : 1;
 }
 
-/* --- errors -------------------------------------------------------------------------------------- */
+/* --- errors --------------------------------------------------------------------------------- */
 
 void rest_flat_begin(struct rest_dec *d, struct rest_flat *f)
 {
@@ -122,8 +128,7 @@ void rest_valid_add(struct rest_dec *d, const char *fmt, ...)
     if (d->n_valid++ == 0)
         d->valid = sx_arena_printf(d->arena, "%s", text);
     else
-        d->valid =
-            sx_arena_printf(d->arena, "%.*s; %s", (int)d->valid.n, d->valid.p, text);
+        d->valid = sx_arena_printf(d->arena, "%.*s; %s", (int)d->valid.n, d->valid.p, text);
 }
 
 const char *rest_float_text(char out[40], double v)
@@ -150,9 +155,9 @@ void *rest_push(struct rest_dec *d, void *array, uint32_t n, uint32_t *cap, uint
     more = *cap == 0 ? 8 : *cap * 2;
     if (more < *cap)
         return NULL;
-    array = *cap == 0 ? sx_arena_alloc(d->arena, (uint64_t)more * size)
-                      : sx_arena_resize(d->arena, array, (uint64_t)*cap * size,
-                                        (uint64_t)more * size);
+    array = *cap == 0
+                ? sx_arena_alloc(d->arena, (uint64_t)more * size)
+                : sx_arena_resize(d->arena, array, (uint64_t)*cap * size, (uint64_t)more * size);
     if (array != NULL)
         *cap = more;
     return array;

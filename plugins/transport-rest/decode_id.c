@@ -10,6 +10,9 @@
 
 #include "decode.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 /* A double without exponent, as the reference prints one: 1e3 is 1000, 1e-7 is 0.0000001. */
 static void put_plain(struct sx_buf *b, double v)
 {

@@ -3,7 +3,10 @@
  * Threads: one body at a time per rest_dec. */
 #include "decode.h"
 
-/* --- delete ------------------------------------------------------------------------------------------- */
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
+/* --- delete --------------------------------------------------------------------------------- */
 
 /* The ids of the `points` arm. 1, 0 = the arm does not fit, negative = syntax or memory. */
 static int ids_try(struct rest_dec *d, struct sx_args_ids *args)
@@ -69,7 +72,7 @@ int rest_decode_delete(struct rest_dec *d, struct sx_op *op)
     return rc < 0 ? rc : rest_skip_from(d, m);
 }
 
-/* --- reads ----------------------------------------------------------------------------------------------- */
+/* --- reads ---------------------------------------------------------------------------------- */
 
 static int get_fields(struct rest_dec *d, struct rest_flat *f, struct sx_args_ids *args)
 {
@@ -144,8 +147,9 @@ static int order_by_field(struct rest_dec *d)
 
 static int scroll_fields(struct rest_dec *d, struct rest_flat *f, struct sx_args_scroll *args)
 {
-    static const char *const names[] = {"offset",    "limit",    "filter",   "with_payload",
-                                        "with_vector|with_vectors", "order_by", "shard_key"};
+    static const char *const names[] = {
+        "offset",   "limit",    "filter", "with_payload", "with_vector|with_vectors",
+        "order_by", "shard_key"};
     uint32_t seen = 0, i;
     struct sx_str key;
     int rc = sx_json_obj_begin(&d->j, "struct ScrollRequest");

@@ -9,7 +9,10 @@
 
 #include "decode.h"
 
-/* --- the vector input --------------------------------------------------------------------------------- */
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
+/* --- the vector input ----------------------------------------------------------------------- */
 
 int rest_vector_input(struct rest_dec *d, const char *path, const char *step, struct sx_vec_in *out)
 {
@@ -54,8 +57,11 @@ static void nearest(struct rest_dec *d, struct sx_query *q, const struct sx_vec_
 }
 
 /* {"nearest": V, "mmr"?: {...}} at the two marks. 1, 0 or negative. */
-static int nearest_object(struct rest_dec *d, struct sx_query *q, const struct rest_marks *m,
-                          uint32_t mmr, const char *path)
+static int nearest_object(struct rest_dec *d,
+                          struct sx_query *q,
+                          const struct rest_marks *m,
+                          uint32_t mmr,
+                          const char *path)
 {
     struct sx_vec_in v;
     int rc = rest_vector_input(d, path, "query.nearest", &v);
@@ -76,9 +82,9 @@ static int nearest_object(struct rest_dec *d, struct sx_query *q, const struct r
 /* An object that is no vector: the variants by their keys, first fit. 1, 0 or negative. */
 static int query_object(struct rest_dec *d, struct sx_query *q, const char *path)
 {
-    static const char *const names[] = {"nearest", "recommend", "discover", "context",
-                                        "order_by", "fusion",   "rrf",      "formula",
-                                        "sample",  "relevance_feedback"};
+    static const char *const names[] = {
+        "nearest", "recommend", "discover", "context", "order_by",
+        "fusion",  "rrf",       "formula",  "sample",  "relevance_feedback"};
     static const char *const beside[] = {"mmr", "defaults"};
     struct sx_json_mark start = sx_json_mark(&d->j);
     struct rest_marks m, more;
@@ -129,7 +135,7 @@ static int query_field(struct rest_dec *d, struct sx_query *q, const char *path)
     return rc < 0 ? rc : SX_OK;
 }
 
-/* --- params ---------------------------------------------------------------------------------------------- */
+/* --- params --------------------------------------------------------------------------------- */
 
 static int optional_u64(struct rest_dec *d, uint64_t *out, int *given)
 {
@@ -182,8 +188,9 @@ static int quantization_params(struct rest_dec *d, const char *path)
                       : sx_json_skip(&d->j, NULL);
     }
     if (rc == SX_OK && oversampling < 1)
-        rest_valid_add(d, "%sparams.quantization.oversampling: value %s invalid, must be 1.0 or "
-                          "larger",
+        rest_valid_add(d,
+                       "%sparams.quantization.oversampling: value %s invalid, must be 1.0 or "
+                       "larger",
                        path, rest_float_text(text, oversampling));
     return rc;
 }
@@ -272,7 +279,7 @@ int rest_params(struct rest_dec *d, struct sx_query *q, const char *path)
     return rc;
 }
 
-/* --- the request ------------------------------------------------------------------------------------------- */
+/* --- the request ---------------------------------------------------------------------------- */
 
 static int optional_str(struct rest_dec *d, struct sx_str *out)
 {
@@ -322,10 +329,18 @@ static int prefetches(struct rest_dec *d, const char *path);
 /* Fields of a request (f set) or of a prefetch. */
 static int fields(struct rest_dec *d, struct rest_flat *f, struct sx_query *q, const char *path)
 {
-    static const char *const names[] = {
-        "prefetch",        "query",  "using",       "filter",
-        "params",          "limit",  "lookup_from", "score_threshold",
-        "offset",          "with_payload", "with_vector|with_vectors", "shard_key"};
+    static const char *const names[] = {"prefetch",
+                                        "query",
+                                        "using",
+                                        "filter",
+                                        "params",
+                                        "limit",
+                                        "lookup_from",
+                                        "score_threshold",
+                                        "offset",
+                                        "with_payload",
+                                        "with_vector|with_vectors",
+                                        "shard_key"};
     uint32_t n = f != NULL ? SX_COUNT(names) : 8, seen = 0, i;
     struct sx_str key;
     int rc = sx_json_obj_begin(&d->j, f != NULL ? "struct QueryRequest" : "struct Prefetch"), given;

@@ -1,21 +1,24 @@
 /* A small table-driven decoder for bodies that are read once in a while: collections, aliases.
  *
- * Reading turns aliases into canonical names, drops unknown fields and nulls, and keeps the order of
- * the text. Untagged unions are tried arm by arm on the side (b NULL) and read again for real once
- * an arm fits: cold bodies are small, and the document builder cannot go back.
+ * Reading turns aliases into canonical names, drops unknown fields and nulls, and keeps the order
+ * of the text. Untagged unions are tried arm by arm on the side (b NULL) and read again for real
+ * once an arm fits: cold bodies are small, and the document builder cannot go back.
  *
  * Range errors come after all form errors, so they are a second walk, over the document.
  *
  * Threads: one body at a time per rest_dec. */
+#include "decode_schema.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "sextant/sx_text.h"
 
-#include "decode_schema.h"
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
-/* --- reading -------------------------------------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 static int read_value(struct rest_dec *d, const struct rest_field *f, struct sx_docb *b);
 
@@ -259,14 +262,14 @@ int rest_schema_read(struct rest_dec *d, const struct rest_schema *s, struct sx_
     return SX_OK;
 }
 
-/* --- ranges ------------------------------------------------------------------------------------------------ */
+/* --- ranges --------------------------------------------------------------------------------- */
 
-static void check_value(struct rest_dec *d, const struct rest_field *f, struct sx_doc v,
-                        const char *path);
+static void
+check_value(struct rest_dec *d, const struct rest_field *f, struct sx_doc v, const char *path);
 
 /* The range text for a number. */
-static void check_number(struct rest_dec *d, const struct rest_field *f, struct sx_doc v,
-                         const char *path)
+static void
+check_number(struct rest_dec *d, const struct rest_field *f, struct sx_doc v, const char *path)
 {
     struct sx_doc_num num = sx_doc_num(v);
     int is_float = f->type == REST_T_F64 || f->type == REST_T_F32;
@@ -312,8 +315,8 @@ static int by_key(const void *a, const void *b)
 }
 
 /* Entries in name order. "?" maps number the faulty ones, and only when there are several. */
-static void check_map(struct rest_dec *d, const struct rest_field *f, struct sx_doc v,
-                      const char *path)
+static void
+check_map(struct rest_dec *d, const struct rest_field *f, struct sx_doc v, const char *path)
 {
     uint32_t n = sx_doc_count(v), faulty = 0, k = 0;
     struct entry *e = sx_arena_alloc(d->arena, (uint64_t)n * sizeof(*e) + 1);
@@ -354,9 +357,10 @@ static void check_map(struct rest_dec *d, const struct rest_field *f, struct sx_
     }
 }
 
-/* The arm that was read is found by its shape: a key that is there, or the first arm that can be. */
-static void check_union(struct rest_dec *d, const struct rest_union *u, struct sx_doc v,
-                        const char *path)
+/* The arm that was read is found by its shape: a key that is there, or the first arm that can be.
+ */
+static void
+check_union(struct rest_dec *d, const struct rest_union *u, struct sx_doc v, const char *path)
 {
     for (uint32_t i = 0; i < u->n; i++) {
         const struct rest_arm *arm = &u->arms[i];
@@ -378,8 +382,8 @@ static void check_union(struct rest_dec *d, const struct rest_union *u, struct s
     }
 }
 
-static void check_value(struct rest_dec *d, const struct rest_field *f, struct sx_doc v,
-                        const char *path)
+static void
+check_value(struct rest_dec *d, const struct rest_field *f, struct sx_doc v, const char *path)
 {
     const char *text = f->check != NULL ? f->check(v) : NULL;
     struct sx_str at;
@@ -409,7 +413,9 @@ static void check_value(struct rest_dec *d, const struct rest_field *f, struct s
     }
 }
 
-void rest_schema_check(struct rest_dec *d, const struct rest_schema *s, struct sx_doc v,
+void rest_schema_check(struct rest_dec *d,
+                       const struct rest_schema *s,
+                       struct sx_doc v,
                        const char *path)
 {
     for (uint32_t i = 0; i < s->n; i++) {

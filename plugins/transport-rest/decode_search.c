@@ -5,9 +5,14 @@
 
 #include "decode.h"
 
-/* --- batches ----------------------------------------------------------------------------------------- */
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
-static int searches(struct rest_dec *d, struct sx_args_query *args, const char *prefix,
+/* --- batches -------------------------------------------------------------------------------- */
+
+static int searches(struct rest_dec *d,
+                    struct sx_args_query *args,
+                    const char *prefix,
                     rest_request_fn request)
 {
     struct sx_query *list = NULL;
@@ -27,7 +32,10 @@ static int searches(struct rest_dec *d, struct sx_args_query *args, const char *
     return rc;
 }
 
-int rest_batch(struct rest_dec *d, struct sx_op *op, const char *noun, const char *prefix,
+int rest_batch(struct rest_dec *d,
+               struct sx_op *op,
+               const char *noun,
+               const char *prefix,
                rest_request_fn request)
 {
     struct sx_args_query *args = sx_arena_zalloc(d->arena, sizeof(*args));
@@ -51,7 +59,7 @@ int rest_batch(struct rest_dec *d, struct sx_op *op, const char *noun, const cha
     return rc == SX_OK && seen == 0 ? rest_fail_missing(d, "searches") : rc;
 }
 
-/* --- search -------------------------------------------------------------------------------------------- */
+/* --- search --------------------------------------------------------------------------------- */
 
 /* {"name": text, "vector": dense or sparse}. 1, 0 or negative. */
 static int named_vector(struct rest_dec *d, struct sx_query *q)
@@ -91,8 +99,8 @@ static int vector_field(struct rest_dec *d, struct sx_query *q, const char *path
     else if (rc == REST_V_NONE)
         rc = named_vector(d, q);
     if (rc == 0)
-        return rest_fail_union(
-            d, m, "data did not match any variant of untagged enum NamedVectorStruct");
+        return rest_fail_union(d, m,
+                               "data did not match any variant of untagged enum NamedVectorStruct");
     if (rc < 0 || q->vector.kind != SX_VEC_SPARSE)
         return rc < 0 ? rc : SX_OK;
     rest_unsupported(d, "query by a sparse vector");
@@ -125,9 +133,15 @@ static int threshold_field(struct rest_dec *d, struct sx_query *q)
 
 static int fields(struct rest_dec *d, struct rest_flat *f, struct sx_query *q, const char *path)
 {
-    static const char *const names[] = {
-        "vector",       "limit|top",                "filter",          "params",   "offset",
-        "with_payload", "with_vector|with_vectors", "score_threshold", "shard_key"};
+    static const char *const names[] = {"vector",
+                                        "limit|top",
+                                        "filter",
+                                        "params",
+                                        "offset",
+                                        "with_payload",
+                                        "with_vector|with_vectors",
+                                        "score_threshold",
+                                        "shard_key"};
     uint32_t seen = 0, i;
     struct sx_str key;
     int rc = sx_json_obj_begin(&d->j, "struct SearchRequest");

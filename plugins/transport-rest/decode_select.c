@@ -8,7 +8,10 @@
 
 #include "decode.h"
 
-/* --- selectors --------------------------------------------------------------------------------------- */
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
+/* --- selectors ------------------------------------------------------------------------------ */
 
 /* One key of a path: bare or quoted. Returns the byte behind it, NULL when there is none. */
 static const char *path_key(const char *p, const char *end)
@@ -174,7 +177,7 @@ int rest_with_vector(struct rest_dec *d, struct sx_selector *out, int null_ok)
     return SX_OK;
 }
 
-/* --- filters and shard keys --------------------------------------------------------------------------- */
+/* --- filters and shard keys ----------------------------------------------------------------- */
 
 /* A clause: null, a condition, or a list of them. *restricts when it holds any. */
 static int clause(struct rest_dec *d, int *restricts)

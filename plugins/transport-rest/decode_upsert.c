@@ -11,7 +11,10 @@
 
 #include "decode.h"
 
-/* --- one point --------------------------------------------------------------------------------------- */
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
+/* --- one point ------------------------------------------------------------------------------ */
 
 struct vectors {
     struct sx_vec_in *v;
@@ -92,7 +95,8 @@ static int vector_struct(struct rest_dec *d, struct sx_point_in *out)
         out->n_vectors = 1;
     }
     if (rc == 0)
-        return rest_fail_union(d, m, "data did not match any variant of untagged enum VectorStruct");
+        return rest_fail_union(d, m,
+                               "data did not match any variant of untagged enum VectorStruct");
     return rc < 0 ? rc : SX_OK;
 }
 
@@ -134,9 +138,10 @@ static int point(struct rest_dec *d, struct sx_point_in *out)
               : REST_IS(key, "payload")                           ? PAYLOAD
                                                                   : 0u;
         if ((seen & bit) != 0)
-            return rest_fail_duplicate(d, key, bit == ID       ? "id"
-                                               : bit == VECTOR ? "vector"
-                                                               : "payload");
+            return rest_fail_duplicate(d, key,
+                                       bit == ID       ? "id"
+                                       : bit == VECTOR ? "vector"
+                                                       : "payload");
         seen |= bit;
         rc = bit == ID        ? rest_id_read(d, &out->id)
              : bit == VECTOR  ? vector_struct(d, out)
@@ -209,7 +214,7 @@ static int points(struct rest_dec *d, struct sx_args_upsert *args)
     return rc;
 }
 
-/* --- the whole ------------------------------------------------------------------------------------------ */
+/* --- the whole ------------------------------------------------------------------------------ */
 
 static int update_mode(struct rest_dec *d)
 {

@@ -12,7 +12,10 @@
 
 #include "decode.h"
 
-/* --- small values ------------------------------------------------------------------------------------- */
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
+/* --- small values --------------------------------------------------------------------------- */
 
 /* 1 when the next value is one of the words; it is consumed then. */
 static int word_try(struct rest_dec *d, const char *const *words, uint32_t n)
@@ -50,8 +53,7 @@ static int u64_try(struct rest_dec *d, uint64_t *out)
     *out = UINT64_MAX;
     if (rc != 0)
         return rc;
-    if (sx_json_peek(&d->j) == SX_JSON_NUM &&
-        sx_json_u64(&d->j, "usize", UINT64_MAX, out) == SX_OK)
+    if (sx_json_peek(&d->j) == SX_JSON_NUM && sx_json_u64(&d->j, "usize", UINT64_MAX, out) == SX_OK)
         return 1;
     sx_json_reset(&d->j, m);
     return 0;
@@ -59,8 +61,8 @@ static int u64_try(struct rest_dec *d, uint64_t *out)
 
 /* Calls one() for the single value or each element. Lists of up to 2^32 - 1. */
 typedef int (*one_fn)(struct rest_dec *d, const char *path, const char *step, uint32_t *count);
-static int list_try(struct rest_dec *d, one_fn one, const char *path, const char *step,
-                    uint32_t *count)
+static int
+list_try(struct rest_dec *d, one_fn one, const char *path, const char *step, uint32_t *count)
 {
     int kind = sx_json_peek(&d->j), rc;
 
@@ -83,7 +85,7 @@ static int vector_one(struct rest_dec *d, const char *path, const char *step, ui
     return rest_vector_input(d, path, step, &v);
 }
 
-/* --- the variants ---------------------------------------------------------------------------------------- */
+/* --- the variants --------------------------------------------------------------------------- */
 
 static int recommend(struct rest_dec *d, const char *path)
 {

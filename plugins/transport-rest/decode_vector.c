@@ -11,6 +11,9 @@
 
 #include "decode.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define MULTI_MAX 1048576u /* numbers of one multivector, exclusive */
 
 struct row {
@@ -31,7 +34,9 @@ static int dense(struct rest_dec *d, int64_t n, const float *data, struct sx_vec
 }
 
 /* Two rows were read as floats; are the first one's numbers indices? first: mark at that row. */
-static int pair_try(struct rest_dec *d, struct sx_json_mark first, const struct row *rows,
+static int pair_try(struct rest_dec *d,
+                    struct sx_json_mark first,
+                    const struct row *rows,
                     struct sx_vec_in *out)
 {
     struct sx_json end = d->j;
@@ -135,8 +140,12 @@ enum {
     BAD_OPTIONS = 512
 };
 
-static int sparse_field(struct rest_dec *d, int is_indices, uint32_t *seen, uint32_t **indices,
-                        float **values, struct sx_vec_in *out)
+static int sparse_field(struct rest_dec *d,
+                        int is_indices,
+                        uint32_t *seen,
+                        uint32_t **indices,
+                        float **values,
+                        struct sx_vec_in *out)
 {
     struct sx_json_mark m = sx_json_mark(&d->j);
     uint32_t bit = is_indices ? HAS_INDICES : HAS_VALUES;
@@ -245,7 +254,7 @@ int rest_vector_try(struct rest_dec *d, uint32_t flags, int object, struct sx_ve
     return rc;
 }
 
-/* --- checks ---------------------------------------------------------------------------------------- */
+/* --- checks --------------------------------------------------------------------------------- */
 
 static struct sx_str text(const char *s)
 {
@@ -323,8 +332,8 @@ static int is_unique(struct rest_dec *d, const struct sx_vec_in *v, uint32_t n)
     return 1;
 }
 
-uint32_t rest_vector_faults(struct rest_dec *d, const struct sx_vec_in *v,
-                            struct rest_vec_fault out[2])
+uint32_t
+rest_vector_faults(struct rest_dec *d, const struct sx_vec_in *v, struct rest_vec_fault out[2])
 {
     uint32_t n = 0;
 
@@ -352,9 +361,9 @@ uint32_t rest_vector_faults(struct rest_dec *d, const struct sx_vec_in *v,
                                         v->pad - 1)};
         else if ((uint64_t)v->dim * v->rows >= MULTI_MAX)
             out[n++] = (struct rest_vec_fault){
-                "data", sx_arena_printf(d->arena,
-                                        "Total size of all vectors (%llu) must be less than 1048576",
-                                        (unsigned long long)v->dim * v->rows)};
+                "data", sx_arena_printf(
+                            d->arena, "Total size of all vectors (%llu) must be less than 1048576",
+                            (unsigned long long)v->dim * v->rows)};
         break;
     default:
         break;

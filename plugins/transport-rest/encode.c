@@ -8,6 +8,9 @@
 
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 static void put_vector(struct sx_buf *b, const struct sx_vec_out *v)
 {
     switch (v->kind) {

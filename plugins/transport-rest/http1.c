@@ -7,9 +7,12 @@
  * Transfer-Encoding, any transfer coding but plain "chunked".
  *
  * Who calls: conn.c, and the fuzzer. Threads: any, no state. */
+#include "http1.h"
+
 #include <string.h>
 
-#include "http1.h"
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 /* Bytes of a token (RFC 9110 5.6.2). */
 static int is_token(unsigned char c)
@@ -28,7 +31,8 @@ static char lower(char c)
 static int same_text(struct sx_str s, const char *word)
 {
     for (uint32_t i = 0; i < s.n; i++)
-        if (lower(s.p[i]) != word[i]) /* stops at the word's end, which matches no byte of a token */
+        if (lower(s.p[i]) !=
+            word[i]) /* stops at the word's end, which matches no byte of a token */
             return 0;
     return word[s.n] == '\0';
 }
@@ -212,11 +216,10 @@ static int known_header(struct sx_str name, struct sx_str v, struct rest_head *o
         return 0;
     case 29:
         return same_text(name, "access-control-request-method") ? keep(out, REST_H_ACR_METHOD, v)
-                                                                 : 0;
+                                                                : 0;
     case 30:
-        return same_text(name, "access-control-request-headers")
-                   ? keep(out, REST_H_ACR_HEADERS, v)
-                   : 0;
+        return same_text(name, "access-control-request-headers") ? keep(out, REST_H_ACR_HEADERS, v)
+                                                                 : 0;
     default:
         return 0;
     }
@@ -265,7 +268,7 @@ int64_t rest_http_head(const char *p, uint64_t n, uint64_t *seen, struct rest_he
     return len;
 }
 
-/* --- chunks ------------------------------------------------------------------------------------ */
+/* --- chunks --------------------------------------------------------------------------------- */
 
 enum { C_SIZE = 0, C_EXT, C_SIZE_LF, C_DATA, C_DATA_CR, C_DATA_LF, C_TRAILER, C_TRAILER_LF };
 

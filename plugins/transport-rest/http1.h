@@ -30,9 +30,9 @@ enum {
 };
 
 #define REST_F_KEEP_ALIVE 1u
-#define REST_F_CHUNKED 2u
-#define REST_F_EXPECT 4u /* Expect: 100-continue */
-#define REST_F_LENGTH 8u /* content_length was given */
+#define REST_F_CHUNKED    2u
+#define REST_F_EXPECT     4u /* Expect: 100-continue */
+#define REST_F_LENGTH     8u /* content_length was given */
 
 struct rest_head {
     struct sx_str method_text, target; /* target as sent */
@@ -42,7 +42,7 @@ struct rest_head {
     struct sx_str h[REST_H__N]; /* p NULL = absent; blanks around the value are gone */
 };
 
-#define REST_HEAD_MAX 65536u
+#define REST_HEAD_MAX    65536u
 #define REST_HEADERS_MAX 100u
 
 /* Parses the head that starts at p. Returns its length, 0 when bytes are missing, or the negated

@@ -17,6 +17,9 @@
 
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define BACKLOG    1024
 #define ACCEPT_MAX 64u /* per event */
 
@@ -74,7 +77,7 @@ static void peer_text(const struct sockaddr_storage *addr, char *out, uint32_t n
         (void)snprintf(out, n, "-");
 }
 
-/* --- spreading ---------------------------------------------------------------------------------------- */
+/* --- spreading ------------------------------------------------------------------------------ */
 
 /* A connection on its way to a loop that has fewer. The kernel spreads by hash: of four connections
  * all may come to one loop. */
@@ -134,7 +137,7 @@ static void place(struct rest_thread *th, int32_t fd, const char *peer)
     th->self->loop->post(to->loop, &h->task);
 }
 
-/* --- accepting ---------------------------------------------------------------------------------------- */
+/* --- accepting ------------------------------------------------------------------------------ */
 
 static void on_accept(int32_t fd, uint32_t events, void *arg)
 {
@@ -144,8 +147,8 @@ static void on_accept(int32_t fd, uint32_t events, void *arg)
     for (uint32_t i = 0; i < ACCEPT_MAX; i++) {
         struct sockaddr_storage addr;
         socklen_t n = sizeof(addr);
-        int32_t conn = accept4(fd, (struct sockaddr *)(void *)&addr, &n,
-                               SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int32_t conn =
+            accept4(fd, (struct sockaddr *)(void *)&addr, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
         char peer[64] = "";
         int on = 1;
 

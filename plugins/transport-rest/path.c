@@ -5,11 +5,14 @@
  * raw slashes name.
  *
  * Threads: any, no state. */
+#include "path.h"
+
 #include <string.h>
 
 #include "sextant/sx_text.h"
 
-#include "path.h"
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 int rest_path_split(struct sx_str path, struct sx_str *segments)
 {
@@ -30,8 +33,8 @@ int rest_path_split(struct sx_str path, struct sx_str *segments)
     return (int)n;
 }
 
-struct sx_str rest_path_join(struct sx_arena *a, const struct sx_str *segments, uint32_t first,
-                             uint32_t n)
+struct sx_str
+rest_path_join(struct sx_arena *a, const struct sx_str *segments, uint32_t first, uint32_t n)
 {
     struct sx_str out = {NULL, 0, 0};
     uint64_t size = 1;
@@ -100,8 +103,8 @@ int rest_query_decode(struct sx_arena *a, struct sx_str text, struct sx_str *out
 }
 
 /* before + s + after in the arena. Not by printf: s may hold NULs. */
-static struct sx_str join(struct sx_arena *a, const char *before, struct sx_str s,
-                          const char *after)
+static struct sx_str
+join(struct sx_arena *a, const char *before, struct sx_str s, const char *after)
 {
     size_t nb = strlen(before), na = strlen(after);
     char *p = sx_arena_alloc(a, nb + s.n + na + 1);
@@ -153,6 +156,7 @@ struct sx_str rest_vector_name_check(struct sx_arena *a, struct sx_str name)
     if (bad.p != NULL)
         return join(a, PREFIX "[vector_name: vector name cannot contain \"", bad, "\" char]");
     if (name.n > 200)
-        return join(a, PREFIX "[vector_name: vector name must be at most 200 bytes long]", none, "");
+        return join(a, PREFIX "[vector_name: vector name must be at most 200 bytes long]", none,
+                    "");
     return bad;
 }

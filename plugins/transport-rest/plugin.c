@@ -1,11 +1,14 @@
 /* transport-rest: the descriptor, its configuration and its life.
  *
- * The rooms: listen.c opens sockets, conn.c moves bytes, http1.c reads heads, path.c and route.c find
- * the operation, query.c and decode_*.c read what it was asked, request.c takes it through the
+ * The rooms: listen.c opens sockets, conn.c moves bytes, http1.c reads heads, path.c and route.c
+ * find the operation, query.c and decode_*.c read what it was asked, request.c takes it through the
  * kernel, encode.c and reply.c write the answer; cors.c and web.c are what their names say. */
 #include <string.h>
 
 #include "rest.h"
+
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 static const struct sx_provide rest_provides[] = {
     {.size = (uint32_t)sizeof(struct sx_provide),
@@ -21,24 +24,56 @@ static const struct sx_need rest_needs[] = {
     {(uint32_t)sizeof(struct sx_need), SX_KIND_EXPORTER, SX_EXPORTER_IFACE, SX_NEED_SOFT, "*"},
 };
 
-#define KEY(key_type, key_flags, field, key_path, key_def, lo, hi, text)                                      \
+#define KEY(key_type, key_flags, field, key_path, key_def, lo, hi, text)                           \
     {                                                                                              \
-        .size = (uint32_t)sizeof(struct sx_key), .type = SX_KEY_##key_type,                        \
-        .flags = (key_flags), .offset = offsetof(struct rest_conf, field), .path = (key_path), .def = (key_def),         \
+        .size = (uint32_t)sizeof(struct sx_key), .type = SX_KEY_##key_type, .flags = (key_flags),  \
+        .offset = offsetof(struct rest_conf, field), .path = (key_path), .def = (key_def),         \
         .min = (lo), .max = (hi), .help = (text)                                                   \
     }
 
 static const struct sx_key rest_keys[] = {
     KEY(STR, 0, host, "service.host", "0.0.0.0", 1, 0, "Address of the listener."),
     KEY(U64, 0, port, "service.http_port", "6333", 0, 65535, "Port of the listener."),
-    KEY(U64, SX_KEY_RELOADABLE, max_mb, "service.max_request_size_mb", "32", 1, 0, "Largest JSON body, MiB."),
-    KEY(U64, SX_KEY_RELOADABLE, keep_alive_s, "service.http_keep_alive_timeout_sec", "5", 1, 1e6,
+    KEY(U64,
+        SX_KEY_RELOADABLE,
+        max_mb,
+        "service.max_request_size_mb",
+        "32",
+        1,
+        0,
+        "Largest JSON body, MiB."),
+    KEY(U64,
+        SX_KEY_RELOADABLE,
+        keep_alive_s,
+        "service.http_keep_alive_timeout_sec",
+        "5",
+        1,
+        1e6,
         "Seconds an idle connection is kept."),
-    KEY(U64, SX_KEY_RELOADABLE, request_s, "service.http_client_request_timeout_sec", "5", 1, 1e6,
+    KEY(U64,
+        SX_KEY_RELOADABLE,
+        request_s,
+        "service.http_client_request_timeout_sec",
+        "5",
+        1,
+        1e6,
         "Seconds a client has for its request head."),
-    KEY(U64, SX_KEY_RELOADABLE, disconnect_s, "service.http_client_disconnect_timeout_sec", "5", 1, 1e6,
+    KEY(U64,
+        SX_KEY_RELOADABLE,
+        disconnect_s,
+        "service.http_client_disconnect_timeout_sec",
+        "5",
+        1,
+        1e6,
         "Seconds a closing connection is waited for."),
-    KEY(BOOL, SX_KEY_RELOADABLE, cors, "service.enable_cors", "true", 1, 0, "Answer cross-origin requests."),
+    KEY(BOOL,
+        SX_KEY_RELOADABLE,
+        cors,
+        "service.enable_cors",
+        "true",
+        1,
+        0,
+        "Answer cross-origin requests."),
     KEY(BOOL, 0, tls, "service.enable_tls", "false", 1, 0, "TLS; refused, this module has none."),
 };
 
@@ -55,7 +90,8 @@ static int rest_load(const struct sx_host *host, void *inst, struct sx_err *err)
     self->reg = host->get(host, "sx.reg", sizeof(struct sx_reg));
     if (self->loop == NULL || self->exec == NULL || self->req == NULL || self->time == NULL ||
         self->reg == NULL)
-        return sx_err_set(err, SX_EABI, "the host lacks sx.loop, sx.exec, sx.req, sx.time or sx.reg");
+        return sx_err_set(err, SX_EABI,
+                          "the host lacks sx.loop, sx.exec, sx.req, sx.time or sx.reg");
     return SX_OK;
 }
 

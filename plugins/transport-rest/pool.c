@@ -8,6 +8,9 @@
 
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define KEEP     131072u
 #define IN_FIRST 16384u
 

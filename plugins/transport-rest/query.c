@@ -6,10 +6,14 @@
  * string is the one reported. Values are decoded before they are looked at.
  *
  * Threads: any, no state. */
+#include "query.h"
+
 #include <string.h>
 
 #include "path.h"
-#include "query.h"
+
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 enum { Q_NONE = 0, Q_READ, Q_WRITE, Q_META };
 
@@ -79,8 +83,7 @@ static int name_is(struct sx_str s, const char *word)
 /* The 400 with a constant reason. */
 static int bad(struct parse *q, const char *reason)
 {
-    *q->text =
-        sx_arena_printf(q->op->arena, "Deserialize error in query parameters: %s", reason);
+    *q->text = sx_arena_printf(q->op->arena, "Deserialize error in query parameters: %s", reason);
     return q->text->p != NULL ? SX_EINPUT : SX_ENOMEM;
 }
 
@@ -136,9 +139,9 @@ static int timeout_param(struct parse *q, struct sx_str v)
     if (seconds == 0 && q->group == Q_READ)
         return bad(q, "invalid value: integer `0`, expected a nonzero u64");
     if (seconds == 0 && q->group == Q_META) {
-        *q->text = sx_arena_printf(q->op->arena,
-                                   "Validation error in query parameters: [timeout: value 0 "
-                                   "invalid, must be 1 or larger]");
+        *q->text =
+            sx_arena_printf(q->op->arena, "Validation error in query parameters: [timeout: value 0 "
+                                          "invalid, must be 1 or larger]");
         return q->text->p != NULL ? SX_EVALID : SX_ENOMEM;
     }
     /* Zero is asked for, and "not given" is zero too: one millisecond is as good as none. */
@@ -166,7 +169,8 @@ static int ordering_param(struct parse *q, struct sx_str v)
     else if (name_is(v, "strong"))
         q->op->ordering = 2;
     else
-        return bad_value(q, "unknown variant `", v, "`, expected one of `weak`, `medium`, `strong`");
+        return bad_value(q, "unknown variant `", v,
+                         "`, expected one of `weak`, `medium`, `strong`");
     return SX_OK;
 }
 

@@ -11,12 +11,15 @@
 
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define GAP        768u
 #define ACCESS_LOG "actix_web::middleware::logger"
 
 static const char json_type[] = "application/json";
 
-/* --- heads -------------------------------------------------------------------------------------------- */
+/* --- heads ---------------------------------------------------------------------------------- */
 
 static const char *reason(int status)
 {
@@ -62,13 +65,11 @@ void rest_date(struct rest_thread *th)
 
     if (gmtime_r(&now, &tm) == NULL)
         return;
-    th->date_n = (uint32_t)snprintf(th->date, sizeof(th->date),
-                                    "date: %s, %02u %s %04u %02u:%02u:%02u GMT\r\n",
-                                    days[(uint32_t)tm.tm_wday % 7], (uint32_t)tm.tm_mday % 100,
-                                    months[(uint32_t)tm.tm_mon % 12],
-                                    (uint32_t)(tm.tm_year + 1900) % 10000,
-                                    (uint32_t)tm.tm_hour % 100, (uint32_t)tm.tm_min % 100,
-                                    (uint32_t)tm.tm_sec % 100);
+    th->date_n = (uint32_t)snprintf(
+        th->date, sizeof(th->date), "date: %s, %02u %s %04u %02u:%02u:%02u GMT\r\n",
+        days[(uint32_t)tm.tm_wday % 7], (uint32_t)tm.tm_mday % 100,
+        months[(uint32_t)tm.tm_mon % 12], (uint32_t)(tm.tm_year + 1900) % 10000,
+        (uint32_t)tm.tm_hour % 100, (uint32_t)tm.tm_min % 100, (uint32_t)tm.tm_sec % 100);
 }
 
 struct head {
@@ -96,8 +97,8 @@ static void put_number(struct head *h, uint64_t v)
     put(h, text + n, (uint32_t)sizeof(text) - n);
 }
 
-static void write_head(struct rest_req *r, int status, uint64_t length, const char *type,
-                       struct head *h)
+static void
+write_head(struct rest_req *r, int status, uint64_t length, const char *type, struct head *h)
 {
     const char *text = reason(status);
     char cors[512];
@@ -123,7 +124,7 @@ static void write_head(struct rest_req *r, int status, uint64_t length, const ch
     put(h, r->th->date, r->th->date_n);
 }
 
-/* --- access log --------------------------------------------------------------------------------------- */
+/* --- access log ----------------------------------------------------------------------------- */
 
 /* The paths that monitors ask for all day. */
 static int is_quiet(struct sx_str path)
@@ -157,12 +158,11 @@ static void access_log(const struct rest_req *r, int status, uint64_t bytes)
     agent = or_dash(h->h[REST_H_USER_AGENT]);
     sx_log(self->host, SX_LOG_INFO, ACCESS_LOG,
            "%s \"%.*s %.*s HTTP/1.%u\" %d %llu \"%.*s\" \"%.*s\" %.6f", r->conn->peer,
-           (int)h->method_text.n, h->method_text.p, (int)h->target.n, h->target.p, h->minor,
-           status, (unsigned long long)bytes, (int)referer.n, referer.p, (int)agent.n, agent.p,
-           seconds);
+           (int)h->method_text.n, h->method_text.p, (int)h->target.n, h->target.p, h->minor, status,
+           (unsigned long long)bytes, (int)referer.n, referer.p, (int)agent.n, agent.p, seconds);
 }
 
-/* --- whole answers ---------------------------------------------------------------------------------------- */
+/* --- whole answers -------------------------------------------------------------------------- */
 
 void rest_reply_open(struct rest_req *r)
 {
@@ -219,16 +219,15 @@ void rest_reply_continue(struct rest_req *r)
     sx_buf_adds(&r->out, "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/* --- envelopes ---------------------------------------------------------------------------------------------- */
+/* --- envelopes ------------------------------------------------------------------------------ */
 
 static void put_time(struct rest_req *r, int timed)
 {
     uint64_t start = r->op.start_ns;
 
     sx_buf_adds(&r->out, ",\"time\":");
-    sx_jsonw_f64(&r->out, timed && start != 0
-                              ? (double)(r->th->self->time->mono_ns() - start) / 1e9
-                              : 0.0);
+    sx_jsonw_f64(&r->out,
+                 timed && start != 0 ? (double)(r->th->self->time->mono_ns() - start) / 1e9 : 0.0);
     sx_buf_addc(&r->out, '}');
 }
 
@@ -272,8 +271,8 @@ static void op_error(struct rest_req *r, const struct sx_reply *reply)
 
     error_body(r, sx_err_prefix(reply->code), reply->err, 1);
     if (reply->retry_after_s != 0) {
-        headers.n = (uint32_t)snprintf(retry, sizeof(retry), "retry-after: %u\r\n",
-                                       reply->retry_after_s);
+        headers.n =
+            (uint32_t)snprintf(retry, sizeof(retry), "retry-after: %u\r\n", reply->retry_after_s);
         headers.p = retry;
     }
     rest_reply_close(r, sx_err_http(reply->code), json_type, headers);

@@ -15,6 +15,9 @@
 #include "query.h"
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define POOL_MIN 262144u
 /* The arena of a request: what honest bodies need (an upsert of short vectors takes some 14 bytes
  * of memory per byte of text), and a bound for the others. */
@@ -42,7 +45,7 @@ void rest_request_too_large(struct rest_req *r)
     rest_reply_full_error(r, 400, text.p != NULL ? text : (struct sx_str){"", 0, 0});
 }
 
-/* --- before the body ------------------------------------------------------------------------------------ */
+/* --- before the body ------------------------------------------------------------------------ */
 
 static int is_health(struct sx_str s)
 {
@@ -71,7 +74,8 @@ static int authenticate(struct rest_req *r)
     rc = self->req->authenticate(&cred, &r->op.identity, &err);
     if (rc == SX_OK)
         return 0;
-    rest_reply_text(r, sx_err_http(rc), NULL, (struct sx_str){err.msg, (uint32_t)strlen(err.msg), 0});
+    rest_reply_text(r, sx_err_http(rc), NULL,
+                    (struct sx_str){err.msg, (uint32_t)strlen(err.msg), 0});
     return 1;
 }
 
@@ -160,9 +164,8 @@ static int parameter(struct rest_req *r, uint32_t what, struct sx_str v)
     switch (what) {
     case REST_P_COLLECTION:
         op->collection = v;
-        bad = rest_name_check(&r->arena, v,
-                              op->code == SX_OP_COLLECTION_CREATE ||
-                                  op->code == SX_OP_SNAPSHOT_UPLOAD);
+        bad = rest_name_check(
+            &r->arena, v, op->code == SX_OP_COLLECTION_CREATE || op->code == SX_OP_SNAPSHOT_UPLOAD);
         break;
     case REST_P_VECTOR:
         op->name = v;
@@ -190,7 +193,8 @@ static int parameters(struct rest_req *r, const struct rest_match *m, const stru
 
         if (rc == SX_EINPUT)
             return answer_full(
-                r, 400, (struct sx_str){"Deserialize error in path parameters: invalid utf-8", 51, 0});
+                r, 400,
+                (struct sx_str){"Deserialize error in path parameters: invalid utf-8", 51, 0});
         if (rc < 0)
             return answer(r, rc, (struct sx_str){NULL, 0, 0});
         if (parameter(r, m->param[i].what, v))
@@ -234,9 +238,9 @@ static int refuse(struct rest_req *r, const struct sx_op_info *info)
     if (info->body == SX_OPB_NONE)
         return 0;
     if (coding->p != NULL && coding->n != 0 && !rest_http_has_token(*coding, "identity"))
-        return answer(r, SX_EUNSUPPORTED,
-                      sx_arena_printf(&r->arena, "Content-Encoding %.*s", (int)coding->n,
-                                      coding->p));
+        return answer(
+            r, SX_EUNSUPPORTED,
+            sx_arena_printf(&r->arena, "Content-Encoding %.*s", (int)coding->n, coding->p));
     if (r->head.content_length > rest_request_limit(r)) {
         r->conn->is_closing = 1;
         rest_request_too_large(r);
@@ -245,7 +249,8 @@ static int refuse(struct rest_req *r, const struct sx_op_info *info)
     return 0;
 }
 
-static int head_checks(struct rest_req *r, const struct rest_match *m, const struct sx_str *segments)
+static int
+head_checks(struct rest_req *r, const struct rest_match *m, const struct sx_str *segments)
 {
     const struct sx_op_info *info = &sx_op_table[m->op];
     struct sx_str text = {NULL, 0, 0};
@@ -300,7 +305,7 @@ int rest_request_head(struct rest_req *r)
     return done;
 }
 
-/* --- the body and beyond ------------------------------------------------------------------------------------ */
+/* --- the body and beyond -------------------------------------------------------------------- */
 
 static void answered(struct rest_req *r)
 {

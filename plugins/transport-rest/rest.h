@@ -42,7 +42,7 @@ struct rest {
     const struct sx_time *time;
     const struct sx_reg *reg;
     const struct rest_conf *conf;
-    uint32_t n_web, port; /* port: bound, atomic, for port 0 of the configuration */
+    uint32_t n_web, port;    /* port: bound, atomic, for port 0 of the configuration */
     uint32_t is_probed, pad; /* atomic: some loop has looked whether the port is in use */
     struct rest_web web[REST_WEB_MAX];
     struct rest_thread *threads[REST_LOOPS_MAX]; /* by loop, once it listens */
@@ -63,14 +63,14 @@ struct rest_thread {
     struct rest *self;
     struct sx_loop *loop;
     struct sx_watch *listener;
-    int32_t fd; /* of the listener, -1 = none */
+    int32_t fd;       /* of the listener, -1 = none */
     uint32_t n_conns; /* others read it, relaxed */
     uint32_t n_spare, is_draining;
-    uint32_t n_open; /* requests not answered yet; others read it, relaxed */
+    uint32_t n_open;         /* requests not answered yet; others read it, relaxed */
     struct rest_conn *conns; /* all, doubly linked */
     struct rest_req *spare;
     struct sx_timer *tick;
-    uint64_t now_ms; /* of the last tick */
+    uint64_t now_ms;                /* of the last tick */
     uint32_t is_ticking, is_paused; /* paused: out of descriptors, accepts again at the next tick */
     struct sx_docb docb;
     uint32_t date_n, pad;
@@ -109,7 +109,7 @@ struct rest_conn {
     struct rest_req *r; /* NULL while idle */
     int32_t fd;
     uint32_t state, events;
-    uint64_t deadline_ms; /* UINT64_MAX = none */
+    uint64_t deadline_ms;                            /* UINT64_MAX = none */
     uint32_t is_running, is_eof, is_closing, n_peer; /* closing: no request after this answer */
     char peer[64];                                   /* address, for the access log */
 };
@@ -137,7 +137,7 @@ struct rest_req {
     struct sx_task task;
     int32_t decoded;    /* result of the decoder on the pool */
     uint32_t in_flight; /* REST_AT_*: may not be touched by the connection, 0 = may */
-    uint64_t gap_at; /* where the space for the answer's head begins in out */
+    uint64_t gap_at;    /* where the space for the answer's head begins in out */
 };
 
 /* Bytes of answers not sent yet. */
@@ -222,9 +222,11 @@ uint32_t rest_cors_headers(const struct rest_req *r, char *out);
 /* web.c: mounts of other modules */
 int rest_web_init(struct rest *self, struct sx_err *err);
 /* NULL when no mount has the path. */
-const struct rest_web *rest_web_find(const struct rest *self, const struct sx_str *segments,
-                                     uint32_t n);
-void rest_web_serve(struct rest_req *r, const struct rest_web *w, const struct sx_str *segments,
+const struct rest_web *
+rest_web_find(const struct rest *self, const struct sx_str *segments, uint32_t n);
+void rest_web_serve(struct rest_req *r,
+                    const struct rest_web *w,
+                    const struct sx_str *segments,
                     uint32_t n);
 /* GET /metrics through an exporter when no mount has it: 1 = answered. */
 int rest_web_export(struct rest_req *r, const char *exporter);

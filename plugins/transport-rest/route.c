@@ -5,17 +5,20 @@
  * name. So the search goes back and tries the parameter when the literal branch has no answer.
  *
  * Threads: built by M, then read by any. */
+#include "route.h"
+
 #include <string.h>
 
 #include "sextant/sx_op_list.h"
 
-#include "route.h"
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 static const struct {
     const char *text;
     uint32_t what;
 } param_names[] = {
-    {"{collection}", REST_P_COLLECTION}, {"{id}", REST_P_ID},         {"{vector}", REST_P_VECTOR},
+    {"{collection}", REST_P_COLLECTION}, {"{id}", REST_P_ID},        {"{vector}", REST_P_VECTOR},
     {"{shard}", REST_P_SHARD},           {"{peer_id}", REST_P_PEER},
 };
 
@@ -134,8 +137,11 @@ static int descend(const struct search *s, uint16_t at, uint32_t depth, struct r
     return 0;
 }
 
-void rest_router_find(const struct rest_router *r, uint32_t method, const struct sx_str *segments,
-                      uint32_t n, struct rest_match *out)
+void rest_router_find(const struct rest_router *r,
+                      uint32_t method,
+                      const struct sx_str *segments,
+                      uint32_t n,
+                      struct rest_match *out)
 {
     struct search s = {r, segments, method, n};
 

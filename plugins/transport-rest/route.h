@@ -6,7 +6,7 @@
 #include "path.h"
 
 #define REST_PARAMS_MAX 4u
-#define REST_NODES_MAX 160u
+#define REST_NODES_MAX  160u
 
 /* What a `{name}` segment stands for; decides where its value goes and how it is checked. */
 enum {
@@ -20,9 +20,9 @@ enum {
 };
 
 struct rest_node {
-    struct sx_str segment;                /* literal text; unused in parameter nodes */
-    uint16_t child, next, param, what;    /* 0 = none; what: REST_P_* of a parameter node */
-    int16_t op[REST_M_OTHER];             /* by method, -1 = none */
+    struct sx_str segment;             /* literal text; unused in parameter nodes */
+    uint16_t child, next, param, what; /* 0 = none; what: REST_P_* of a parameter node */
+    int16_t op[REST_M_OTHER];          /* by method, -1 = none */
 };
 struct rest_router {
     uint32_t n, pad;
@@ -39,7 +39,10 @@ struct rest_match {
 
 /* Builds the tree from sx_op_table. 0, or SX_EINTERNAL when the table outgrew the arrays. */
 int rest_router_init(struct rest_router *r);
-void rest_router_find(const struct rest_router *r, uint32_t method, const struct sx_str *segments,
-                      uint32_t n, struct rest_match *out);
+void rest_router_find(const struct rest_router *r,
+                      uint32_t method,
+                      const struct sx_str *segments,
+                      uint32_t n,
+                      struct rest_match *out);
 
 #endif

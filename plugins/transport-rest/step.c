@@ -8,6 +8,9 @@
 
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define SKIP_MAX 1048576u /* of an unwanted body; more than that and the connection is closed */
 
 /* Bytes of the current request's body that are not read yet; REST_NEVER when chunked. */
@@ -24,8 +27,8 @@ uint64_t rest_body_left(const struct rest_req *r)
 void rest_step_finish(struct rest_conn *c)
 {
     struct rest_req *r = c->r;
-    uint64_t body = (r->head.flags & REST_F_CHUNKED) != 0 ? r->raw_at - r->head_n
-                                                          : r->head.content_length;
+    uint64_t body =
+        (r->head.flags & REST_F_CHUNKED) != 0 ? r->raw_at - r->head_n : r->head.content_length;
 
     r->in_at += r->head_n + body;
     r->seen = 0;
@@ -33,8 +36,9 @@ void rest_step_finish(struct rest_conn *c)
     if ((r->head.flags & REST_F_KEEP_ALIVE) == 0 || c->th->is_draining)
         c->is_closing = 1;
     if (r->in_at < r->in_n) /* a head that waits for our own answers to drain has more time */
-        c->deadline_ms = rest_deadline(
-            c->th, rest_pending(c) != 0 ? REST_STALL_MS : rest_conf_now(c->th->self)->request_s * 1000);
+        c->deadline_ms = rest_deadline(c->th, rest_pending(c) != 0
+                                                  ? REST_STALL_MS
+                                                  : rest_conf_now(c->th->self)->request_s * 1000);
 }
 
 /* 1 when the body is complete, 0 when bytes are missing, negative when it is malformed. */

@@ -5,6 +5,9 @@
 
 #include "rest.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 int rest_web_init(struct rest *self, struct sx_err *err)
 {
     const struct sx_provider *p;
@@ -39,8 +42,8 @@ static uint32_t matches(struct sx_str prefix, const struct sx_str *segments, uin
     return (uint32_t)n_want;
 }
 
-const struct rest_web *rest_web_find(const struct rest *self, const struct sx_str *segments,
-                                     uint32_t n)
+const struct rest_web *
+rest_web_find(const struct rest *self, const struct sx_str *segments, uint32_t n)
 {
     for (uint32_t i = 0; i < self->n_web; i++)
         if (matches(self->web[i].prefix, segments, n) != 0)
@@ -48,7 +51,9 @@ const struct rest_web *rest_web_find(const struct rest *self, const struct sx_st
     return NULL;
 }
 
-void rest_web_serve(struct rest_req *r, const struct rest_web *w, const struct sx_str *segments,
+void rest_web_serve(struct rest_req *r,
+                    const struct rest_web *w,
+                    const struct sx_str *segments,
                     uint32_t n)
 {
     struct sx_web_request rq = {.size = sizeof(rq), .query = r->head.query, .arena = &r->arena};

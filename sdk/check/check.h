@@ -2,9 +2,9 @@
 #ifndef CHECK_CHECK_H
 #define CHECK_CHECK_H
 
-#include "elf_file.h"
-
 #include "sextant/sx_plugin.h"
+
+#include "elf_file.h"
 
 /* One file under check. */
 struct check {

@@ -2,8 +2,6 @@
  *
  * The child writes its lines into a pipe, each beginning with '!' (finding) or '-' (note), and the
  * parent prints them; so a child that dies half way has said everything up to there. */
-#include "check.h"
-
 #include <dlfcn.h>
 #include <errno.h>
 #include <ftw.h>
@@ -16,6 +14,8 @@
 #include <unistd.h>
 
 #include "sextant/sx_vet.h"
+
+#include "check.h"
 #include "sx_fake_host.h"
 #include "sx_suite.h"
 
@@ -52,11 +52,8 @@ static void print_lines(struct check *c, FILE *in)
     }
 }
 
-static void run_child(struct check *c,
-                      const char *doing,
-                      void (*fn)(struct child *k),
-                      uint64_t seed,
-                      const char *dir)
+static void run_child(
+    struct check *c, const char *doing, void (*fn)(struct child *k), uint64_t seed, const char *dir)
 {
     int fds[2], status = 0;
     pid_t pid;
@@ -89,7 +86,8 @@ static void run_child(struct check *c,
         check_finding(c, "ends the process with code %d while %s", WEXITSTATUS(status), doing);
 }
 
-/* --- loading ------------------------------------------------------------------------------------------ */
+/* --- loading
+ * ------------------------------------------------------------------------------------------ */
 
 static const struct sx_plugin *load(struct child *k)
 {
@@ -147,7 +145,8 @@ void check_loading(struct check *c)
     run_child(c, "loading", child_load, 0, NULL);
 }
 
-/* --- suites -------------------------------------------------------------------------------------------- */
+/* --- suites
+ * -------------------------------------------------------------------------------------------- */
 
 static void suite_line(void *arg, uint32_t is_failure, const char *text)
 {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define SECTION_TEXT_MAX 1024u
-#define ENTRIES_MAX 1000000u /* symbols or dynamic entries; more is no module */
+#define ENTRIES_MAX      1000000u /* symbols or dynamic entries; more is no module */
 
 #if defined(__x86_64__)
 #define NATIVE_MACHINE EM_X86_64
@@ -65,10 +65,8 @@ static void list_add(const char **list, uint32_t *n, uint32_t max, const char *s
         list[(*n)++] = s;
 }
 
-static int read_symbols(struct elf_file *f,
-                        const Elf64_Ehdr *e,
-                        const Elf64_Shdr *s,
-                        struct sx_err *err)
+static int
+read_symbols(struct elf_file *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struct sx_err *err)
 {
     Elf64_Shdr strings;
     uint64_t n = s->sh_size / sizeof(Elf64_Sym);
@@ -94,10 +92,8 @@ static int read_symbols(struct elf_file *f,
     return SX_OK;
 }
 
-static int read_dynamic(struct elf_file *f,
-                        const Elf64_Ehdr *e,
-                        const Elf64_Shdr *s,
-                        struct sx_err *err)
+static int
+read_dynamic(struct elf_file *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struct sx_err *err)
 {
     Elf64_Shdr strings;
     uint64_t n = s->sh_size / sizeof(Elf64_Dyn);

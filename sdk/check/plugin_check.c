@@ -3,16 +3,17 @@
  *   sextant-plugin-check [--suite] [--seed N] FILE.so...
  *
  * First the file is read without running it: text of section .sx_plugin, one exported symbol of the
- * right name, no constructors, no thread-local storage, no relocations in code. Then a child process
- * loads it and vets the descriptor; with --suite another runs the conformance suites of its kinds on
- * the fake host. One line per finding. Exit code 0: no findings, 1: findings, 2: wrong use. */
-#include "check.h"
-
+ * right name, no constructors, no thread-local storage, no relocations in code. Then a child
+ * process loads it and vets the descriptor; with --suite another runs the conformance suites of its
+ * kinds on the fake host. One line per finding. Exit code 0: no findings, 1: findings, 2: wrong
+ * use. */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "check.h"
 
 static void print_line(const struct check *c, const char *mark, const char *fmt, va_list ap)
 {

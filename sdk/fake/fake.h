@@ -15,8 +15,8 @@ void sx_fake__epoch_fini(void);         /* frees what is retired */
 void sx_fake__io_init(void);
 void sx_fake__telem_fini(void);
 
-/* fake_conf.c: the bytes of a module's configuration struct from its keys' defaults. The strings are
- * the keys' own. SX_EINPUT when a default does not parse. */
+/* fake_conf.c: the bytes of a module's configuration struct from its keys' defaults. The strings
+ * are the keys' own. SX_EINPUT when a default does not parse. */
 int sx_fake__conf_defaults(const struct sx_plugin *p, void *conf, struct sx_err *err);
 
 #endif

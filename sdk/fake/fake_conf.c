@@ -1,12 +1,12 @@
 /* The fake host's configuration: every key gets its default.
  *
  * The server parses a file; a module under test gets what an empty file would give it. */
-#include "fake.h"
+#include <stdlib.h>
+#include <string.h>
 
 #include "sextant/sx_doc.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "fake.h"
 
 static int parse_number(const struct sx_key *k, void *at)
 {

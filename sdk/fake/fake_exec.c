@@ -1,14 +1,15 @@
 /* The fake host's sx.exec and sx.epoch.
  *
  * All tasks (CPU, blocking, strands) go through one queue in the order they were submitted, so a
- * strand's tasks never run two at a time for a simple reason. Without SX_FAKE_THREAD the queue is run
- * by whoever submits first; tasks submitted meanwhile are run by the same loop afterwards, never from
- * inside submit. Delayed tasks wait for sx_fake_host_tick(): time in tests is what the test says. */
-#include "fake.h"
-
+ * strand's tasks never run two at a time for a simple reason. Without SX_FAKE_THREAD the queue is
+ * run by whoever submits first; tasks submitted meanwhile are run by the same loop afterwards,
+ * never from inside submit. Delayed tasks wait for sx_fake_host_tick(): time in tests is what the
+ * test says. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "fake.h"
 
 struct delayed {
     struct delayed *next;
@@ -244,7 +245,8 @@ void sx_fake_host_tick(uint32_t ms)
     sx_fake_host_idle();
 }
 
-/* --- sx.epoch --------------------------------------------------------------------------------------- */
+/* --- sx.epoch
+ * --------------------------------------------------------------------------------------- */
 
 static void epoch_enter(void)
 {

@@ -1,9 +1,8 @@
 /* The fake host itself: services by name, counted memory, modules and their providers.
  *
  * State is one static object because the service tables carry no self argument. Allocation and the
- * registry may be used from any thread; create, destroy, add and stop belong to the test's thread. */
-#include "fake.h"
-
+ * registry may be used from any thread; create, destroy, add and stop belong to the test's thread.
+ */
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,9 +10,11 @@
 #include <string.h>
 #include <time.h>
 
-#define MODULES_MAX 64u
+#include "fake.h"
+
+#define MODULES_MAX   64u
 #define PROVIDERS_MAX 256u
-#define MAP_ALIGN (2u << 20)
+#define MAP_ALIGN     (2u << 20)
 
 struct module {
     const struct sx_plugin *plugin;
@@ -31,7 +32,8 @@ static struct fake {
     struct sx_provider providers[PROVIDERS_MAX];
 } fake;
 
-/* --- sx.mem --------------------------------------------------------------------------------------- */
+/* --- sx.mem
+ * --------------------------------------------------------------------------------------- */
 
 static int is_alloc_failing(void)
 {
@@ -118,7 +120,8 @@ void sx_fake_host_fail_alloc(uint64_t n)
     __atomic_store_n(&fake.fail_alloc, n, __ATOMIC_RELAXED);
 }
 
-/* --- the small services ---------------------------------------------------------------------------- */
+/* --- the small services
+ * ---------------------------------------------------------------------------- */
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -183,7 +186,8 @@ static uint64_t cpu_bits(void)
     return bits;
 }
 
-/* --- sx.reg ----------------------------------------------------------------------------------------- */
+/* --- sx.reg
+ * ----------------------------------------------------------------------------------------- */
 
 static const struct sx_provider *reg_find(uint32_t kind, const char *name)
 {
@@ -221,7 +225,8 @@ static const struct sx_reg fake_reg = {
     (uint32_t)sizeof(struct sx_reg), 0, reg_find, reg_at, reg_module, reg_thread_mem,
 };
 
-/* --- the host table ---------------------------------------------------------------------------------- */
+/* --- the host table
+ * ---------------------------------------------------------------------------------- */
 
 static const void *host_get(const struct sx_host *self, const char *service, uint32_t min_size)
 {
@@ -229,8 +234,8 @@ static const void *host_get(const struct sx_host *self, const char *service, uin
         const char *name;
         const void *table;
     } services[] = {
-        {"sx.mem", &fake_mem},       {"sx.time", &fake_time}, {"sx.crypto", &fake_crypto},
-        {"sx.reg", &fake_reg},       {"sx.cpu", &fake.cpu},   {"sx.exec", &sx_fake__exec},
+        {"sx.mem", &fake_mem},         {"sx.time", &fake_time}, {"sx.crypto", &fake_crypto},
+        {"sx.reg", &fake_reg},         {"sx.cpu", &fake.cpu},   {"sx.exec", &sx_fake__exec},
         {"sx.epoch", &sx_fake__epoch}, {"sx.io", &sx_fake__io}, {"sx.telem", &sx_fake__telem},
     };
     (void)self;

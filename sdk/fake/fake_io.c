@@ -1,9 +1,7 @@
 /* The fake host's sx.io: plain POSIX below whatever path the test opens.
  *
- * Counts what passes and can be told to fail one write half way, which is how a full disk looks to a
- * module. Names are single components, as the contract says; others are refused here too. */
-#include "fake.h"
-
+ * Counts what passes and can be told to fail one write half way, which is how a full disk looks to
+ * a module. Names are single components, as the contract says; others are refused here too. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +11,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "fake.h"
 
 struct sx_dir {
     int fd;
@@ -103,8 +103,8 @@ static int io_dir_list(struct sx_dir *d,
         struct stat st;
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
-        uint32_t is_dir = fstatat(d->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                          S_ISDIR(st.st_mode);
+        uint32_t is_dir =
+            fstatat(d->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
         if (sink(arg, e->d_name, is_dir) != 0)
             break;
     }
@@ -112,11 +112,8 @@ static int io_dir_list(struct sx_dir *d,
     return SX_OK;
 }
 
-static int io_rename(struct sx_dir *from,
-                     const char *a,
-                     struct sx_dir *to,
-                     const char *b,
-                     struct sx_err *err)
+static int
+io_rename(struct sx_dir *from, const char *a, struct sx_dir *to, const char *b, struct sx_err *err)
 {
     int rc = check_name(a, err);
     if (rc == 0)
@@ -173,11 +170,8 @@ static int io_remove_tree(struct sx_dir *d, const char *name, struct sx_err *err
     return rc != 0 ? rc : io_rmdir(d, name, err);
 }
 
-static int io_open(struct sx_dir *d,
-                   const char *name,
-                   uint32_t flags,
-                   struct sx_file **out,
-                   struct sx_err *err)
+static int io_open(
+    struct sx_dir *d, const char *name, uint32_t flags, struct sx_file **out, struct sx_err *err)
 {
     int rc = check_name(name, err);
     if (rc != 0)
@@ -229,11 +223,7 @@ static int64_t io_pread(struct sx_file *f, void *p, uint64_t n, uint64_t off, st
     return (int64_t)done;
 }
 
-static int write_all(struct sx_file *f,
-                     const void *p,
-                     uint64_t n,
-                     uint64_t off,
-                     struct sx_err *err)
+static int write_all(struct sx_file *f, const void *p, uint64_t n, uint64_t off, struct sx_err *err)
 {
     for (uint64_t done = 0; done < n;) {
         ssize_t put = pwrite(f->fd, (const uint8_t *)p + done, n - done, (off_t)(off + done));

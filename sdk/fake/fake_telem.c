@@ -1,9 +1,9 @@
 /* The fake host's sx.telem: metrics in a list, readable by name. */
-#include "fake.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "fake.h"
 
 struct sx_metric {
     struct sx_metric *next;

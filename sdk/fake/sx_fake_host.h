@@ -1,7 +1,7 @@
 /* A small host for tests of modules: what the server offers, without the server.
  *
- * For authors' tests, the conformance suites and sextant-plugin-check. One host exists at a time (the
- * service tables have no self argument); everything it offers lies in this folder:
+ * For authors' tests, the conformance suites and sextant-plugin-check. One host exists at a time
+ * (the service tables have no self argument); everything it offers lies in this folder:
  *
  *   sx.exec   tasks run at once on the calling thread, or on one worker thread (SX_FAKE_THREAD);
  *             delayed tasks run when the test says so

@@ -6,26 +6,26 @@
  * plugin_vet_kinds.c. */
 #include "plugin_vet.h"
 
-#include "sextant/sx_doc.h"
-#include "sextant/sx_vet.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "sextant/sx_doc.h"
+#include "sextant/sx_vet.h"
+
 /* Ends of the tables of ABI 1.0: what every module of this major has at least. */
-#define PLUGIN_SIZE_1_0 (uint32_t)(offsetof(struct sx_plugin, stop) + sizeof(void (*)(void *)))
+#define PLUGIN_SIZE_1_0  (uint32_t)(offsetof(struct sx_plugin, stop) + sizeof(void (*)(void *)))
 #define PROVIDE_SIZE_1_0 (uint32_t)(offsetof(struct sx_provide, ops) + sizeof(void *))
-#define NEED_SIZE_1_0 (uint32_t)(offsetof(struct sx_need, name) + sizeof(char *))
-#define KEY_SIZE_1_0 (uint32_t)(offsetof(struct sx_key, help) + sizeof(char *))
+#define NEED_SIZE_1_0    (uint32_t)(offsetof(struct sx_need, name) + sizeof(char *))
+#define KEY_SIZE_1_0     (uint32_t)(offsetof(struct sx_key, help) + sizeof(char *))
 
 /* Above these a size is a mistake: a configuration struct of pointers and numbers, the state of one
  * module, the state of one module on one thread. */
-#define CONF_SIZE_MAX (1u << 20)
+#define CONF_SIZE_MAX     (1u << 20)
 #define INSTANCE_SIZE_MAX (64u << 20)
-#define THREAD_SIZE_MAX (16u << 20)
-#define ENTRIES_MAX 4096u
-#define NAME_MAX_BYTES 63u
+#define THREAD_SIZE_MAX   (16u << 20)
+#define ENTRIES_MAX       4096u
+#define NAME_MAX_BYTES    63u
 #define SECTION_MAX_BYTES 1024u
 
 void sx_vet__finding(struct sx_vet *v, const char *fmt, ...)
@@ -101,7 +101,8 @@ static int is_line(const char *s)
 static int check_strings(struct sx_vet *v, const struct sx_plugin *p)
 {
     if (p->name == NULL || !is_module_name(p->name)) {
-        sx_vet__finding(v, "name must be '<kind>-<name>' in lower case letters, digits and hyphens");
+        sx_vet__finding(v,
+                        "name must be '<kind>-<name>' in lower case letters, digits and hyphens");
         return 0;
     }
     if (!is_line(p->version))
@@ -201,7 +202,8 @@ static int check_array(struct sx_vet *v,
     for (uint32_t i = 0; i < n; i++) {
         uint32_t size = *(const uint32_t *)entry_at(array, stride, i);
         if (size < least || size > stride) {
-            sx_vet__finding(v, "%s: entry %u says %u bytes, the stride is %u", what, i, size, stride);
+            sx_vet__finding(v, "%s: entry %u says %u bytes, the stride is %u", what, i, size,
+                            stride);
             return 0;
         }
     }
@@ -297,8 +299,8 @@ static void check_key(struct sx_vet *v, const struct sx_plugin *p, uint32_t i)
     if ((e->flags & ~(SX_KEY_SECRET | SX_KEY_RELOADABLE | SX_KEY_OPTIONAL)) != 0)
         sx_vet__finding(v, "key '%s': unknown flags %#x", e->path, e->flags);
     if (e->offset % align != 0 || (uint64_t)e->offset + bytes > p->conf_size)
-        sx_vet__finding(v, "key '%s': offset %u is not inside the %u bytes of configuration", e->path,
-                        e->offset, p->conf_size);
+        sx_vet__finding(v, "key '%s': offset %u is not inside the %u bytes of configuration",
+                        e->path, e->offset, p->conf_size);
     if ((e->flags & SX_KEY_RELOADABLE) != 0 && p->reload == NULL)
         sx_vet__finding(v, "key '%s' is reloadable but callback reload is missing", e->path);
     if (e->help == NULL || e->help[0] == '\0')
@@ -331,9 +333,8 @@ static void check_conf(struct sx_vet *v, const struct sx_plugin *p)
         check_key(v, p, i);
 }
 
-uint32_t sx_plugin_vet_all(const struct sx_plugin *p,
-                           void (*sink)(void *arg, const char *text),
-                           void *arg)
+uint32_t
+sx_plugin_vet_all(const struct sx_plugin *p, void (*sink)(void *arg, const char *text), void *arg)
 {
     struct sx_vet v = {.sink = sink, .arg = arg};
     if (p == NULL) {

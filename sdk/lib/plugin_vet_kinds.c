@@ -1,14 +1,15 @@
 /* Vetting, kind by kind: does a provide's table hold what its capability bits promise?
  *
- * One row of `rules` per callback: when it must be there, and when it must not. A new kind is a list
- * of rules and an entry in `kinds`; kinds without an entry are checked for their table's head only.
- * Tables are read through their `size`, so that an older, shorter one is never read past its end. */
-#include "plugin_vet.h"
-
+ * One row of `rules` per callback: when it must be there, and when it must not. A new kind is a
+ * list of rules and an entry in `kinds`; kinds without an entry are checked for their table's head
+ * only. Tables are read through their `size`, so that an older, shorter one is never read past its
+ * end. */
 #include "sextant/sx_distance.h"
 #include "sextant/sx_index.h"
 #include "sextant/sx_storage.h"
 #include "sextant/sx_vet.h"
+
+#include "plugin_vet.h"
 
 #define ALWAYS 0ull /* required whatever the capabilities */
 
@@ -21,9 +22,18 @@ struct rule {
     uint64_t needs;
 };
 
-#define REQUIRED(type, field) {#field, (uint32_t)offsetof(struct type, field), 0, ALWAYS}
-#define WITH_CAP(type, field, bits) {#field, (uint32_t)offsetof(struct type, field), 1, (bits)}
-#define WITH_CAP_OR_MORE(type, field, bits) {#field, (uint32_t)offsetof(struct type, field), 0, (bits)}
+#define REQUIRED(type, field)                                                                      \
+    {                                                                                              \
+#field, (uint32_t)offsetof(struct type, field), 0, ALWAYS                                  \
+    }
+#define WITH_CAP(type, field, bits)                                                                \
+    {                                                                                              \
+#field, (uint32_t)offsetof(struct type, field), 1, (bits)                                  \
+    }
+#define WITH_CAP_OR_MORE(type, field, bits)                                                        \
+    {                                                                                              \
+#field, (uint32_t)offsetof(struct type, field), 0, (bits)                                  \
+    }
 
 /* A capability that makes no sense without another. */
 struct implied {
@@ -63,25 +73,19 @@ static const struct implied index_implied[] = {
 };
 
 static const struct rule rows_rules[] = {
-    REQUIRED(sx_rows_ops, open),
-    REQUIRED(sx_rows_ops, close),
-    REQUIRED(sx_rows_ops, append),
-    WITH_CAP(sx_rows_ops, rows, SX_STORAGE_ADDRESSABLE),
-    REQUIRED(sx_rows_ops, gather),
-    WITH_CAP_OR_MORE(sx_rows_ops, advise, SX_STORAGE_PREFETCH),
-    REQUIRED(sx_rows_ops, drop),
-    REQUIRED(sx_rows_ops, flush),
-    REQUIRED(sx_rows_ops, verify),
-    REQUIRED(sx_rows_ops, files),
+    REQUIRED(sx_rows_ops, open),   REQUIRED(sx_rows_ops, close),
+    REQUIRED(sx_rows_ops, append), WITH_CAP(sx_rows_ops, rows, SX_STORAGE_ADDRESSABLE),
+    REQUIRED(sx_rows_ops, gather), WITH_CAP_OR_MORE(sx_rows_ops, advise, SX_STORAGE_PREFETCH),
+    REQUIRED(sx_rows_ops, drop),   REQUIRED(sx_rows_ops, flush),
+    REQUIRED(sx_rows_ops, verify), REQUIRED(sx_rows_ops, files),
     REQUIRED(sx_rows_ops, stats),
 };
 
 static const struct rule blobs_rules[] = {
-    REQUIRED(sx_blobs_ops, open),   REQUIRED(sx_blobs_ops, close),
-    REQUIRED(sx_blobs_ops, put),    REQUIRED(sx_blobs_ops, get),
-    REQUIRED(sx_blobs_ops, dead),   REQUIRED(sx_blobs_ops, drop),
-    REQUIRED(sx_blobs_ops, flush),  REQUIRED(sx_blobs_ops, verify),
-    REQUIRED(sx_blobs_ops, files),  REQUIRED(sx_blobs_ops, stats),
+    REQUIRED(sx_blobs_ops, open),  REQUIRED(sx_blobs_ops, close),  REQUIRED(sx_blobs_ops, put),
+    REQUIRED(sx_blobs_ops, get),   REQUIRED(sx_blobs_ops, dead),   REQUIRED(sx_blobs_ops, drop),
+    REQUIRED(sx_blobs_ops, flush), REQUIRED(sx_blobs_ops, verify), REQUIRED(sx_blobs_ops, files),
+    REQUIRED(sx_blobs_ops, stats),
 };
 
 #define STORAGE_CAPS                                                                               \
@@ -126,12 +130,18 @@ static const struct kind_rules kinds[] = {
 };
 
 static const char *const kind_names[SX_KIND_MAX] = {
-    [SX_KIND_DISTANCE] = "distance",   [SX_KIND_QUANTIZER] = "quantizer",
-    [SX_KIND_INDEX] = "index",         [SX_KIND_ROWS] = "rows",
-    [SX_KIND_BLOBS] = "blobs",         [SX_KIND_OBJSTORE] = "objstore",
-    [SX_KIND_ENGINE] = "engine",       [SX_KIND_TRANSPORT] = "transport",
-    [SX_KIND_WEB] = "web",             [SX_KIND_AUTH] = "auth",
-    [SX_KIND_EXPORTER] = "exporter",   [SX_KIND_TOKENIZER] = "tokenizer",
+    [SX_KIND_DISTANCE] = "distance",
+    [SX_KIND_QUANTIZER] = "quantizer",
+    [SX_KIND_INDEX] = "index",
+    [SX_KIND_ROWS] = "rows",
+    [SX_KIND_BLOBS] = "blobs",
+    [SX_KIND_OBJSTORE] = "objstore",
+    [SX_KIND_ENGINE] = "engine",
+    [SX_KIND_TRANSPORT] = "transport",
+    [SX_KIND_WEB] = "web",
+    [SX_KIND_AUTH] = "auth",
+    [SX_KIND_EXPORTER] = "exporter",
+    [SX_KIND_TOKENIZER] = "tokenizer",
     [SX_KIND_CONSENSUS] = "consensus",
 };
 
@@ -165,10 +175,8 @@ static int has_callback(const void *ops, uint32_t ops_size, uint32_t offset)
     return 0;
 }
 
-static void check_rule(struct sx_vet *v,
-                       const struct sx_provide *p,
-                       uint32_t ops_size,
-                       const struct rule *r)
+static void
+check_rule(struct sx_vet *v, const struct sx_provide *p, uint32_t ops_size, const struct rule *r)
 {
     const char *kind = sx_kind_name(p->kind);
     int has = has_callback(p->ops, ops_size, r->offset);
@@ -188,10 +196,11 @@ static void check_distance(struct sx_vet *v, const struct sx_provide *p, uint32_
         sx_vet__finding(v, "distance '%s': no row datatype among its capabilities", p->name);
     uint32_t post = (uint32_t)offsetof(struct sx_distance_ops, postprocess);
     if ((p->caps & SX_DISTANCE_LARGER_BETTER) == 0 && !has_callback(p->ops, ops_size, post))
-        sx_vet__finding(v,
-                        "distance '%s': without LARGER_BETTER callback postprocess must turn scores "
-                        "into distances",
-                        p->name);
+        sx_vet__finding(
+            v,
+            "distance '%s': without LARGER_BETTER callback postprocess must turn scores "
+            "into distances",
+            p->name);
 }
 
 void sx_vet__provide(struct sx_vet *v, const struct sx_provide *p)

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHIFT 7u /* vectors per chunk: many chunks, so that nobody relies on one base address */
+#define SHIFT    7u /* vectors per chunk: many chunks, so that nobody relies on one base address */
 #define IN_CHUNK (1u << SHIFT)
-#define CENTRES 40u
+#define CENTRES  40u
 
 float *sx_world__vector(const struct world *w, uint32_t node)
 {
@@ -15,7 +15,8 @@ float *sx_world__vector(const struct world *w, uint32_t node)
                              (uint64_t)(node & (IN_CHUNK - 1)) * w->rows.stride);
 }
 
-/* --- scoring: minus squared distance, always added up in the same order -------------------------------- */
+/* --- scoring: minus squared distance, always added up in the same order
+ * -------------------------------- */
 
 static float world_pair(const void *q, const void *row, uint32_t dim)
 {
@@ -37,12 +38,8 @@ static void world_ids(const void *q,
         out[i] = world_pair(q, sx_rows_at(rows, ids[i]), dim);
 }
 
-static void world_rows(const void *q,
-                       const struct sx_rows *rows,
-                       uint32_t first,
-                       uint32_t n,
-                       uint32_t dim,
-                       float *out)
+static void world_rows(
+    const void *q, const struct sx_rows *rows, uint32_t first, uint32_t n, uint32_t dim, float *out)
 {
     for (uint32_t i = 0; i < n; i++)
         out[i] = world_pair(q, sx_rows_at(rows, first + i), dim);
@@ -66,7 +63,8 @@ float sx_world__score(const struct world_query *q, uint32_t node)
     return world_pair(q->q, sx_world__vector(q->world, node), q->world->dim);
 }
 
-/* --- the source ------------------------------------------------------------------------------------- */
+/* --- the source
+ * ------------------------------------------------------------------------------------- */
 
 static uint32_t source_count(void *ctx)
 {
@@ -80,8 +78,7 @@ static void source_rows(void *ctx, struct sx_rows *out)
     out->n = w->count;
 }
 
-static void
-source_scorer(void *ctx, uint32_t node, void *scratch, struct sx_scorer *out)
+static void source_scorer(void *ctx, uint32_t node, void *scratch, struct sx_scorer *out)
 {
     struct world *w = ctx;
     struct world_query *q = scratch;
@@ -100,7 +97,8 @@ source_scorer(void *ctx, uint32_t node, void *scratch, struct sx_scorer *out)
     };
 }
 
-/* --- making it --------------------------------------------------------------------------------------- */
+/* --- making it
+ * --------------------------------------------------------------------------------------- */
 
 static uint8_t **chunks_make(uint32_t n, uint32_t stride)
 {
@@ -215,11 +213,8 @@ int sx_world__map_rows(struct world *w, struct suite *s)
     return SX_OK;
 }
 
-void sx_world__set_view(struct world *w,
-                        struct suite *s,
-                        uint32_t dead,
-                        uint32_t allowed,
-                        uint32_t with_fill)
+void sx_world__set_view(
+    struct world *w, struct suite *s, uint32_t dead, uint32_t allowed, uint32_t with_fill)
 {
     uint32_t rows = WORLD_ROW_CHUNKS * SX_CHUNK_ROWS;
     uint64_t n_allowed = 0;

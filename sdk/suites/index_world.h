@@ -1,16 +1,16 @@
 /* What the index suite searches in: vectors, queries, rows, visibility, and the true answers.
  *
- * The world plays the engine: it owns vectors in chunks, gives each node a row number of its own (or
- * none: node is row), marks rows dead, filtered out or newer than the view, and scores with plain C
- * that also notes when an index asks for a node it must not touch. */
+ * The world plays the engine: it owns vectors in chunks, gives each node a row number of its own
+ * (or none: node is row), marks rows dead, filtered out or newer than the view, and scores with
+ * plain C that also notes when an index asks for a node it must not touch. */
 #ifndef SX_SUITES_INDEX_WORLD_H
 #define SX_SUITES_INDEX_WORLD_H
 
-#include "suite.h"
-
 #include "sextant/sx_index.h"
 
-#define WORLD_DIM_MAX 32u
+#include "suite.h"
+
+#define WORLD_DIM_MAX    32u
 #define WORLD_ROW_CHUNKS 3u
 
 struct world {
@@ -45,13 +45,10 @@ float *sx_world__vector(const struct world *w, uint32_t node);
 
 /* Gives every node a random row of its own in three chunks; a few lie beyond the view's chunks. */
 int sx_world__map_rows(struct world *w, struct suite *s);
-/* Marks about `dead` of 1000 rows dead and, when allowed is below 1000, allows about `allowed` of 1000;
- * with_fill makes some chunks partly unknown. */
-void sx_world__set_view(struct world *w,
-                        struct suite *s,
-                        uint32_t dead,
-                        uint32_t allowed,
-                        uint32_t with_fill);
+/* Marks about `dead` of 1000 rows dead and, when allowed is below 1000, allows about `allowed` of
+ * 1000; with_fill makes some chunks partly unknown. */
+void sx_world__set_view(
+    struct world *w, struct suite *s, uint32_t dead, uint32_t allowed, uint32_t with_fill);
 /* Whether a search may return the node. */
 int sx_world__is_visible(const struct world *w, uint32_t node);
 
@@ -60,7 +57,8 @@ void sx_world__query(struct world *w, struct suite *s, struct world_query *out, 
 /* The score every function of the world gives for (query, node). */
 float sx_world__score(const struct world_query *q, uint32_t node);
 
-/* The true order of all visible nodes below n_nodes: hits has room for n_nodes; returns how many. */
+/* The true order of all visible nodes below n_nodes: hits has room for n_nodes; returns how many.
+ */
 uint32_t sx_world__truth(const struct world_query *q, uint32_t n_nodes, struct sx_hit *hits);
 
 #endif

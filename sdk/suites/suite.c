@@ -124,7 +124,9 @@ int sx_suite_provider(const struct sx_provider *pr,
     return SX_OK;
 }
 
-static void whole_module(struct sx_suite_report *report, const struct sx_plugin *p, const char *what,
+static void whole_module(struct sx_suite_report *report,
+                         const struct sx_plugin *p,
+                         const char *what,
                          const struct sx_err *err)
 {
     char text[360];

@@ -2,11 +2,11 @@
 #ifndef SX_SUITES_SUITE_H
 #define SX_SUITES_SUITE_H
 
-#include "sx_suite.h"
-
 #include "sextant/sx_vec.h"
 
-#define SX_SUITE_SHOWN_MAX 50u /* findings written per run; all are counted */
+#include "sx_suite.h"
+
+#define SX_SUITE_SHOWN_MAX 20u /* findings written per run; all are counted */
 
 /* One suite run over one provider. */
 struct suite {
@@ -24,8 +24,8 @@ uint32_t sx_suite__random(struct suite *s);
 float sx_suite__uniform(struct suite *s); /* [-1, 1) */
 double sx_suite__normal(struct suite *s);
 
-/* Memory between unreadable pages: bytes [0, n) end where an unreadable page begins (at_end) or start
- * where one ends. NULL when memory is short. Freed with the same n. */
+/* Memory between unreadable pages: bytes [0, n) end where an unreadable page begins (at_end) or
+ * start where one ends. NULL when memory is short. Freed with the same n. */
 void *sx_suite__guarded(uint64_t n, uint32_t at_end);
 void sx_suite__guarded_free(void *p, uint64_t n, uint32_t at_end);
 

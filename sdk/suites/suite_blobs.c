@@ -1,21 +1,21 @@
 /* Conformance of kind blobs.
  *
- * Byte strings of 0 to 100 000 bytes are put in uneven batches over several small segments, read back,
- * flushed, reopened and damaged:
- *   - get() shows every blob byte-exact in the order asked, also after a reopen, and ends early when
- *     the sink says so; a locator that points nowhere is SX_ECORRUPT;
- *   - the mark of a flush has the true segment, length and CRC of the tail; what lies beyond `known`
- *     is cut at open;
+ * Byte strings of 0 to 100 000 bytes are put in uneven batches over several small segments, read
+ * back, flushed, reopened and damaged:
+ *   - get() shows every blob byte-exact in the order asked, also after a reopen, and ends early
+ * when the sink says so; a locator that points nowhere is SX_ECORRUPT;
+ *   - the mark of a flush has the true segment, length and CRC of the tail; what lies beyond
+ * `known` is cut at open;
  *   - cut, missing and flipped files below `known` are SX_ECORRUPT with the file's name;
  *   - a dropped segment may be named absent at open, the others stay readable. */
-#include "suite_storage.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "suite_storage.h"
+
 #define SEGMENT_BYTES (256u << 10)
-#define BLOBS_MAX 3000u
+#define BLOBS_MAX     3000u
 
 struct blobs_store {
     struct storage st;
@@ -153,7 +153,8 @@ static void check_outside(struct blobs_store *b)
     }
 }
 
-/* --- flush --------------------------------------------------------------------------------------------- */
+/* --- flush
+ * --------------------------------------------------------------------------------------------- */
 
 static void flushed(void *arg, int rc, const struct sx_blobs_mark *mark, const struct sx_err *err)
 {
@@ -209,7 +210,8 @@ static void check_verify(struct blobs_store *b)
     }
 }
 
-/* --- the steps ------------------------------------------------------------------------------------------- */
+/* --- the steps
+ * ------------------------------------------------------------------------------------------- */
 
 static void step_new(struct blobs_store *b)
 {

@@ -1,18 +1,16 @@
 /* Conformance of kind distance.
  *
- * Every datatype the provider serves, dimensions 1 to 130 and three usual ones, every instruction set
- * of the host's sx.cpu:
+ * Every datatype the provider serves, dimensions 1 to 130 and three usual ones, every instruction
+ * set of the host's sx.cpu:
  *   - pair, score_ids and score_rows give the same bits for the same row, whatever its place in the
  *     batch, and write nothing beyond n;
  *   - no byte outside a row is read (rows end or start at an unreadable page), with strides larger
  *     than a row and chunks of 16 rows;
- *   - the four distances of the wire agree with a double reference within (dim + 4) * 2^-24 of the sum
- *     of the terms' magnitudes, the bound of a sum in any order; byte scores within 2^-22 relative;
+ *   - the four distances of the wire agree with a double reference within (dim + 4) * 2^-24 of the
+ * sum of the terms' magnitudes, the bound of a sum in any order; byte scores within 2^-22 relative;
  *     other distances agree with their own portable kernel within the same bound of the result;
  *   - SYMMETRIC and TRIANGLE hold; preprocess is idempotent and may work in place; postprocess is
  *     monotone in the direction LARGER_BETTER says. */
-#include "suite.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +18,14 @@
 #include "sextant/sx_distance.h"
 #include "sextant/sx_text.h"
 
-#define SHIFT 4u
-#define CHUNK (1u << SHIFT)
-#define CHUNKS 3u
-#define ROWS (CHUNK * CHUNKS)
-#define DIM_MAX 1536u
-#define CANARY 1234.5f
+#include "suite.h"
+
+#define SHIFT         4u
+#define CHUNK         (1u << SHIFT)
+#define CHUNKS        3u
+#define ROWS          (CHUNK * CHUNKS)
+#define DIM_MAX       1536u
+#define CANARY        1234.5f
 #define ROW_BYTES_MAX 8192u /* whole pages: both ends touch an unreadable one */
 
 enum { OTHER, COSINE, DOT, EUCLID, MANHATTAN };
@@ -56,8 +56,9 @@ static uint32_t elem_bytes(uint32_t dtype)
 
 static uint64_t dtype_cap(uint32_t dtype)
 {
-    return dtype == SX_DT_F32 ? SX_DISTANCE_F32 : dtype == SX_DT_F16 ? SX_DISTANCE_F16
-                                                                     : SX_DISTANCE_U8;
+    return dtype == SX_DT_F32   ? SX_DISTANCE_F32
+           : dtype == SX_DT_F16 ? SX_DISTANCE_F16
+                                : SX_DISTANCE_U8;
 }
 
 static const char *dtype_name(uint32_t dtype)
@@ -93,8 +94,8 @@ static void elem_set(void *p, uint32_t i, uint32_t dtype, float v)
 }
 
 /* Rows of several characters: uniform, sparse, tiny (subnormal), large, equal to the query. */
-static void fill_vector(struct suite *s, const struct dist_case *c, void *p, uint32_t dtype,
-                        uint32_t style)
+static void
+fill_vector(struct suite *s, const struct dist_case *c, void *p, uint32_t dtype, uint32_t style)
 {
     for (uint32_t i = 0; i < c->dim; i++) {
         float v = sx_suite__uniform(s);
@@ -189,7 +190,7 @@ static int same_bits(float a, float b)
     return memcmp(&a, &b, sizeof(a)) == 0;
 }
 
-#define CASE_FMT "%s rows, dim %u, %s: "
+#define CASE_FMT     "%s rows, dim %u, %s: "
 #define CASE_ARGS(c) dtype_name((c)->row_dtype), (c)->dim, (c)->cpu_name
 
 static void check_scores(struct suite *s, const struct dist_case *c)
@@ -273,8 +274,9 @@ static void run_case(struct suite *s, struct dist_case *c, struct dist_memory *m
     if (c->q_dtype == SX_DT_F16 && rc == SX_EUNSUPPORTED)
         return; /* halves as queries are an extra */
     if ((s->pr->caps & dtype_cap(c->row_dtype)) == 0) {
-        sx_suite__check(s, rc == SX_EUNSUPPORTED, CASE_FMT "resolve gives %d for a datatype not in "
-                                                           "caps",
+        sx_suite__check(s, rc == SX_EUNSUPPORTED,
+                        CASE_FMT "resolve gives %d for a datatype not in "
+                                 "caps",
                         CASE_ARGS(c), rc);
         return;
     }
@@ -285,8 +287,8 @@ static void run_case(struct suite *s, struct dist_case *c, struct dist_memory *m
         !sx_suite__check(s,
                          k->align > 0 && k->align <= 64 && (k->align & (k->align - 1)) == 0 &&
                              k->dim_pad > 0 && k->dim_pad <= 64,
-                         CASE_FMT "alignment %u or padding %u make no sense", CASE_ARGS(c), k->align,
-                         k->dim_pad))
+                         CASE_FMT "alignment %u or padding %u make no sense", CASE_ARGS(c),
+                         k->align, k->dim_pad))
         return;
     c->ops->resolve(self, c->q_dtype, c->row_dtype, c->dim, 0, &c->portable);
     c->es = elem_bytes(c->row_dtype);
@@ -299,7 +301,8 @@ static void run_case(struct suite *s, struct dist_case *c, struct dist_memory *m
     }
 }
 
-/* --- preprocess and postprocess ---------------------------------------------------------------------- */
+/* --- preprocess and postprocess
+ * ---------------------------------------------------------------------- */
 
 static void check_preprocess(struct suite *s, const struct sx_distance_ops *ops, uint32_t dim)
 {
@@ -336,8 +339,8 @@ static void check_postprocess(struct suite *s, const struct sx_distance_ops *ops
         sx_suite__check(s, is_larger ? scores[i] <= scores[i + 1] : scores[i] >= scores[i + 1],
                         "postprocess turns the order around: %.9g before %.9g", (double)scores[i],
                         (double)scores[i + 1]);
-        sx_suite__check(s, is_larger || scores[i] >= 0, "postprocess gives a negative distance %.9g",
-                        (double)scores[i]);
+        sx_suite__check(s, is_larger || scores[i] >= 0,
+                        "postprocess gives a negative distance %.9g", (double)scores[i]);
     }
 }
 

@@ -2,23 +2,24 @@
  *
  * An index over a few thousand clustered vectors (70 000 for an EXACT one, to pass the end of a row
  * chunk), made by build() or insert() in pieces, searched under every kind of view:
- *   - hits are best first, ties by smaller node, none twice, none dead, filtered out, removed or at or
- *     above n_nodes; scores are the scorer's own bits; nothing is written beyond k hits or outside
+ *   - hits are best first, ties by smaller node, none twice, none dead, filtered out, removed or at
+ * or above n_nodes; scores are the scorer's own bits; nothing is written beyond k hits or outside
  *     scratch_size bytes of scratch; nodes newer than the view are handed back;
  *   - EXACT: the list is the true one, also for k of 1 and k beyond the number of nodes;
  *     otherwise recall at 10 is at least RECALL_FLOOR on average;
  *   - resume() goes on without gap or repeat, to the last visible node for EXACT;
  *   - cancel and deadline end a search; several queries at once give what each gives alone;
  *   - an index flushed and opened again answers as before. */
-#include "index_world.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define RECALL_FLOOR 0.90
-#define QUERIES 8u
-#define SCRATCH_FOR_INSERT (4u << 20) /* at least; scratch_size() of one query when that is more */
+#include "index_world.h"
+
+#define RECALL_FLOOR       0.90
+#define QUERIES            8u
+#define SCRATCH_FOR_INSERT (4u << 20) /* at least; scratch_size() of one query when that is more   \
+                                       */
 #define ABSENT ((struct sx_doc){NULL, 0, 0})
 
 struct bench {
@@ -44,7 +45,8 @@ static int is_canary(const struct sx_hit *h)
     return memcmp(h, &canary, sizeof(canary)) == 0;
 }
 
-/* --- one call ---------------------------------------------------------------------------------------- */
+/* --- one call
+ * ---------------------------------------------------------------------------------------- */
 
 struct call {
     uint32_t nq, k, n_nodes, flags;
@@ -56,8 +58,8 @@ struct call {
 };
 
 /* Runs search or resume with guarded scratch; results[i] has room for k + 1 hits. */
-static int call_run(struct bench *b, const struct call *c, struct sx_hit *const *results,
-                    uint32_t *counts)
+static int
+call_run(struct bench *b, const struct call *c, struct sx_hit *const *results, uint32_t *counts)
 {
     struct sx_err err = SX_ERR_INIT;
     const struct sx_scorer *scorers[QUERIES];
@@ -104,7 +106,8 @@ static int call_run(struct bench *b, const struct call *c, struct sx_hit *const 
     return rc;
 }
 
-/* --- what every list of hits must be -------------------------------------------------------------------- */
+/* --- what every list of hits must be
+ * -------------------------------------------------------------------- */
 
 static int ranks_before(const struct sx_hit *a, const struct sx_hit *b)
 {
@@ -113,23 +116,27 @@ static int ranks_before(const struct sx_hit *a, const struct sx_hit *b)
     return a->score > b->score || (a->score == b->score && a->node < b->node);
 }
 
-static void check_list(struct bench *b, const struct world_query *q, const struct sx_hit *hits,
-                       uint32_t n, uint32_t k, uint32_t n_nodes)
+static void check_list(struct bench *b,
+                       const struct world_query *q,
+                       const struct sx_hit *hits,
+                       uint32_t n,
+                       uint32_t k,
+                       uint32_t n_nodes)
 {
     struct suite *s = b->s;
     if (!sx_suite__check(s, n <= k, "%s: %u hits for k = %u", b->what, n, k))
         return;
     for (uint32_t i = 0; i < n; i++) {
         const struct sx_hit *h = &hits[i];
-        if (!sx_suite__check(s, h->node < n_nodes, "%s: hit %u is node %u of %u", b->what, i, h->node,
-                             n_nodes))
+        if (!sx_suite__check(s, h->node < n_nodes, "%s: hit %u is node %u of %u", b->what, i,
+                             h->node, n_nodes))
             return;
         sx_suite__check(s, sx_world__is_visible(&b->w, h->node),
                         "%s: node %u is not visible but was returned", b->what, h->node);
         float score = sx_world__score(q, h->node);
         sx_suite__check(s, memcmp(&score, &h->score, 4) == 0 || (isnan(score) && isnan(h->score)),
-                        "%s: node %u has score %.9g, returned %.9g", b->what, h->node, (double)score,
-                        (double)h->score);
+                        "%s: node %u has score %.9g, returned %.9g", b->what, h->node,
+                        (double)score, (double)h->score);
         /* Strictly ordered implies that no node comes twice. */
         if (i > 0)
             sx_suite__check(s, ranks_before(&hits[i - 1], h), "%s: hits %u and %u out of order",
@@ -137,12 +144,13 @@ static void check_list(struct bench *b, const struct world_query *q, const struc
     }
 }
 
-static void check_truth(struct bench *b, const struct sx_hit *hits, uint32_t n, uint32_t k,
-                        uint32_t n_truth)
+static void
+check_truth(struct bench *b, const struct sx_hit *hits, uint32_t n, uint32_t k, uint32_t n_truth)
 {
     uint32_t want = n_truth < k ? n_truth : k, found = 0;
     if (b->is_exact) {
-        sx_suite__check(b->s, n == want, "%s: %u hits for k = %u, %u exist", b->what, n, k, n_truth);
+        sx_suite__check(b->s, n == want, "%s: %u hits for k = %u, %u exist", b->what, n, k,
+                        n_truth);
         for (uint32_t i = 0; i < n && i < want; i++)
             if (!sx_suite__check(b->s, hits[i].node == b->truth[i].node,
                                  "%s: hit %u is node %u, the true one is %u", b->what, i,
@@ -236,8 +244,8 @@ static void search_on(struct bench *b, uint32_t k)
     sx_suite__check(b->s, total <= n_truth, "%s: resume gives %u hits of %u", b->what, total,
                     n_truth);
     if (b->is_exact)
-        sx_suite__check(b->s, total == n_truth, "%s: resume ends after %u hits of %u", b->what, total,
-                        n_truth);
+        sx_suite__check(b->s, total == n_truth, "%s: resume ends after %u hits of %u", b->what,
+                        total, n_truth);
 }
 
 static void search_stopped(struct bench *b)
@@ -276,7 +284,8 @@ static void search_all_ways(struct bench *b, const char *what)
     search_on(b, b->is_exact ? n / 7 + 1 : 10);
 }
 
-/* --- life of an index ------------------------------------------------------------------------------------ */
+/* --- life of an index
+ * ------------------------------------------------------------------------------------ */
 
 static void *insert_scratch(struct bench *b, uint64_t *bytes)
 {
@@ -443,7 +452,8 @@ static void run_world(struct suite *s, uint32_t n, uint32_t dim, uint32_t is_map
         double recall = b.recall_sum / b.n_recalls;
         sx_suite__note(s, "%u nodes%s: recall at most 10 is %.3f over %u searches", n,
                        is_mapped ? " with row numbers" : "", recall, b.n_recalls);
-        sx_suite__check(s, recall >= RECALL_FLOOR, "recall %.3f is below %.2f", recall, RECALL_FLOOR);
+        sx_suite__check(s, recall >= RECALL_FLOOR, "recall %.3f is below %.2f", recall,
+                        RECALL_FLOOR);
     }
     if (b.ix != NULL)
         b.ops->destroy(b.self, b.ix);

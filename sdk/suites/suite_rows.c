@@ -1,19 +1,20 @@
 /* Conformance of kind rows.
  *
- * A store is filled in uneven batches across blocks of 64 KiB and across chunks, read back by gather()
- * and through rows(), flushed, closed, opened again, and damaged:
+ * A store is filled in uneven batches across blocks of 64 KiB and across chunks, read back by
+ * gather() and through rows(), flushed, closed, opened again, and damaged:
  *   - numbers are given in order; rows read byte-exact, before and after a reopen; addresses do not
  *     move while the store grows;
- *   - the mark of a flush has the true count and the true CRC of the tail; what lies beyond `known` at
- *     open is cut and written again; flushes in a row each move the mark;
- *   - a cut, missing or flipped file below `known` is SX_ECORRUPT with the file's name, found by open()
- *     or by verify(); a store of another collection or generation is refused;
- *   - a dropped chunk is NULL in the table, its neighbours stay, and it may be named absent at open. */
-#include "suite_storage.h"
-
+ *   - the mark of a flush has the true count and the true CRC of the tail; what lies beyond `known`
+ * at open is cut and written again; flushes in a row each move the mark;
+ *   - a cut, missing or flipped file below `known` is SX_ECORRUPT with the file's name, found by
+ * open() or by verify(); a store of another collection or generation is refused;
+ *   - a dropped chunk is NULL in the table, its neighbours stay, and it may be named absent at
+ * open. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "suite_storage.h"
 
 struct rows_store {
     struct storage st;
@@ -84,10 +85,10 @@ static void check_gather(struct rows_store *r, uint32_t lowest)
                              err.msg))
             break;
         for (uint32_t i = 0; i < SX_COUNT(ids); i++)
-            sx_suite__check(r->st.s,
-                            memcmp(out + (uint64_t)i * size, r->data + (uint64_t)ids[i] * size,
-                                   size) == 0,
-                            "%s: gather gives other bytes for row %u", r->st.what, ids[i]);
+            sx_suite__check(
+                r->st.s,
+                memcmp(out + (uint64_t)i * size, r->data + (uint64_t)ids[i] * size, size) == 0,
+                "%s: gather gives other bytes for row %u", r->st.what, ids[i]);
     }
     free(out);
 }
@@ -132,7 +133,8 @@ static void check_all(struct rows_store *r)
     check_table(r, 0);
 }
 
-/* --- flush ------------------------------------------------------------------------------------------- */
+/* --- flush
+ * ------------------------------------------------------------------------------------------- */
 
 static void flushed(void *arg, int rc, const struct sx_store_mark *mark, const struct sx_err *err)
 {
@@ -157,8 +159,8 @@ static void check_mark(struct rows_store *r)
     uint64_t end = (uint64_t)in_chunk * r->conf.row_size, from = end - end % SX_BLOCK_BYTES;
     char file[32];
     file_name(chunk, file);
-    sx_suite__check(r->st.s, r->mark.count == r->n, "%s: the mark counts %llu rows of %u", r->st.what,
-                    (unsigned long long)r->mark.count, r->n);
+    sx_suite__check(r->st.s, r->mark.count == r->n, "%s: the mark counts %llu rows of %u",
+                    r->st.what, (unsigned long long)r->mark.count, r->n);
     if (from != end) {
         int rc = sx_storage__crc(&r->st, file, from, end, &crc);
         sx_suite__check(r->st.s, rc == 0, "%s: the suite cannot read file '%s'", r->st.what, file);
@@ -188,7 +190,8 @@ static void check_verify(struct rows_store *r, uint32_t from_chunk)
     }
 }
 
-/* --- files ------------------------------------------------------------------------------------------- */
+/* --- files
+ * ------------------------------------------------------------------------------------------- */
 
 struct file_sum {
     struct rows_store *r;
@@ -225,7 +228,8 @@ static void check_files(struct rows_store *r)
                     "stats says %llu bytes of disk for %u rows", (unsigned long long)disk, r->n);
 }
 
-/* --- the steps ------------------------------------------------------------------------------------------ */
+/* --- the steps
+ * ------------------------------------------------------------------------------------------ */
 
 static void grow(struct rows_store *r, uint32_t to)
 {
@@ -301,8 +305,8 @@ static void expect_corrupt(struct rows_store *r, uint32_t chunk, uint32_t by_ope
     rows_close(r);
 }
 
-static void flipped(struct rows_store *r, const char *what, uint32_t chunk, uint64_t at,
-                    uint32_t by_open)
+static void
+flipped(struct rows_store *r, const char *what, uint32_t chunk, uint64_t at, uint32_t by_open)
 {
     char file[32];
     file_name(chunk, file);

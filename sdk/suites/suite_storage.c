@@ -119,7 +119,8 @@ int sx_storage__cut(struct storage *st, const char *file, uint64_t bytes)
 int sx_storage__remove(struct storage *st, const char *file)
 {
     int rc = st->io->unlink(st->dir, file, NULL);
-    sx_suite__check(st->s, rc == 0, "%s: the suite cannot remove file '%s': %d", st->what, file, rc);
+    sx_suite__check(st->s, rc == 0, "%s: the suite cannot remove file '%s': %d", st->what, file,
+                    rc);
     return rc;
 }
 

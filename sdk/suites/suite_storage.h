@@ -1,10 +1,11 @@
-/* What the suites of kinds rows and blobs share: a directory, waiting for a flush, damaging files. */
+/* What the suites of kinds rows and blobs share: a directory, waiting for a flush, damaging files.
+ */
 #ifndef SX_SUITES_SUITE_STORAGE_H
 #define SX_SUITES_SUITE_STORAGE_H
 
-#include "suite.h"
-
 #include "sextant/sx_storage.h"
+
+#include "suite.h"
 
 #define STORAGE_DATA_MAX (4u << 20)
 
@@ -39,7 +40,8 @@ int sx_storage__flip(struct storage *st, const char *file, uint64_t at);
 int sx_storage__cut(struct storage *st, const char *file, uint64_t bytes);
 int sx_storage__remove(struct storage *st, const char *file);
 /* CRC32C of the data bytes [from, to) (behind the head) as they lie in the file. */
-int sx_storage__crc(struct storage *st, const char *file, uint64_t from, uint64_t to, uint32_t *out);
+int sx_storage__crc(
+    struct storage *st, const char *file, uint64_t from, uint64_t to, uint32_t *out);
 
 /* Checks that rc is SX_ECORRUPT and that the text names the file. */
 void sx_storage__is_corrupt(struct storage *st, int rc, const struct sx_err *err, const char *file);

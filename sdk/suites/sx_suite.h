@@ -2,9 +2,10 @@
  *
  * Plain C over the public tables, so that the same checks run from an author's tests, from the
  * server's own tests and from sextant-plugin-check. sx_suite_run() makes the module's instance on
- * the given host, runs the suite of every kind it provides that has one, and stops it again. A suite
- * reports every broken promise as one line and goes on. Suites may crash when the module does (rows
- * lie between unreadable pages on purpose): run those of foreign modules in a child process. */
+ * the given host, runs the suite of every kind it provides that has one, and stops it again. A
+ * suite reports every broken promise as one line and goes on. Suites may crash when the module does
+ * (rows lie between unreadable pages on purpose): run those of foreign modules in a child process.
+ */
 #ifndef SX_SUITE_H
 #define SX_SUITE_H
 
@@ -36,8 +37,8 @@ int sx_suite_run(const struct sx_plugin *p,
                  const struct sx_host *host,
                  struct sx_suite_report *report);
 
-/* The same for one provider whose module was started already (self set). Kinds without a suite add a
- * note and succeed. */
+/* The same for one provider whose module was started already (self set). Kinds without a suite add
+ * a note and succeed. */
 int sx_suite_provider(const struct sx_provider *pr,
                       const struct sx_host *host,
                       struct sx_suite_report *report);

@@ -53,8 +53,9 @@ static void make_upsert(struct sx_buf *b, uint32_t dim, uint32_t n, int is_short
     for (uint32_t i = 0; i < n; i++) {
         sx_buf_printf(b, "%s{\"id\": %u, \"vector\": ", i != 0 ? ", " : "", i);
         put_vector(b, dim, is_short);
-        sx_buf_printf(b, ", \"payload\": {\"section\": \"text\", \"size\": %u, \"tags\": [\"a\", "
-                         "\"b\"], \"price\": 1.25}}",
+        sx_buf_printf(b,
+                      ", \"payload\": {\"section\": \"text\", \"size\": %u, \"tags\": [\"a\", "
+                      "\"b\"], \"price\": 1.25}}",
                       i * 7);
     }
     sx_buf_adds(b, "]}");
@@ -99,8 +100,10 @@ static void tree(uint32_t code, const struct sx_buf *body)
 }
 
 /* Microseconds per call, best of the rounds that fit into the time. */
-static double measure(void (*fn)(uint32_t code, const struct sx_buf *body), uint32_t code,
-                      const struct sx_buf *body, double seconds)
+static double measure(void (*fn)(uint32_t code, const struct sx_buf *body),
+                      uint32_t code,
+                      const struct sx_buf *body,
+                      double seconds)
 {
     double end = now() + seconds, best = 1e9;
 
@@ -119,8 +122,8 @@ static double measure(void (*fn)(uint32_t code, const struct sx_buf *body), uint
     return best * 1e6;
 }
 
-static void line(const char *what, uint32_t code, const struct sx_buf *body, uint32_t vectors,
-                 double seconds)
+static void
+line(const char *what, uint32_t code, const struct sx_buf *body, uint32_t vectors, double seconds)
 {
     double a = measure(own, code, body, seconds) / vectors;
     double b = measure(tree, code, body, seconds) / vectors;
@@ -145,8 +148,8 @@ int main(int argc, char **argv)
         make_upsert(&upsert, dim, 100, is_short);
         line(is_short ? "query, shortest floats" : "query, 17 digits", SX_OP_QUERY, &query, 1,
              seconds);
-        line(is_short ? "upsert of 100, shortest" : "upsert of 100, 17 digits",
-             SX_OP_POINTS_UPSERT, &upsert, 100, seconds);
+        line(is_short ? "upsert of 100, shortest" : "upsert of 100, 17 digits", SX_OP_POINTS_UPSERT,
+             &upsert, 100, seconds);
         sx_buf_fini(&query);
         sx_buf_fini(&upsert);
     }

@@ -6,8 +6,8 @@
  *   bench_distance [--serve] [--rows N] [--dim D] [--rounds R]
  *
  * Each round measures, on one thread and on the same rows: a plain read (the bound no kernel can
- * beat), score_rows, score_ids over shuffled ids, pair over the same ids, and score_rows over a block
- * that stays in the second-level cache. Rounds interleave all measurements, so that a noisy
+ * beat), score_rows, score_ids over shuffled ids, pair over the same ids, and score_rows over a
+ * block that stays in the second-level cache. Rounds interleave all measurements, so that a noisy
  * neighbour hits all alike; the median of the rounds is printed, and the median of the per-round
  * ratio to the plain read. With --serve one round is run per line read from standard input and its
  * numbers are printed as "name value" pairs on one line: distance_numpy.py alternates them with
@@ -22,7 +22,7 @@
 
 #include "../../plugins/distance-basic/dist.h"
 
-#define ROUNDS_MAX 101
+#define ROUNDS_MAX  101
 #define CACHED_ROWS 256u
 
 typedef uint64_t word4 __attribute__((vector_size(32)));
@@ -74,8 +74,8 @@ static void isas_find(void)
 static void bench_init(struct bench *b)
 {
     uint64_t stride = (uint64_t)b->dim * 4, bytes = stride * b->rows, seed = 1;
-    b->mem = mmap(NULL, bytes + (2u << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                  -1, 0);
+    b->mem =
+        mmap(NULL, bytes + (2u << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (b->mem == MAP_FAILED)
         exit(2);
     b->mem = (uint8_t *)(((uintptr_t)b->mem + (2u << 20) - 1) & ~(uintptr_t)((2u << 20) - 1));

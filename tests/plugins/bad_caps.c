@@ -1,6 +1,6 @@
-/* A module that promises more than it has: vectors of bytes are said to be normalised on their way in,
- * but there is no callback that would; scores are distances, but nothing turns them; and there is a
- * capability nobody ever defined. */
+/* A module that promises more than it has: vectors of bytes are said to be normalised on their way
+ * in, but there is no callback that would; scores are distances, but nothing turns them; and there
+ * is a capability nobody ever defined. */
 #include "bad_common.h"
 
 static const struct sx_provide provides[] = {

@@ -1,19 +1,20 @@
 /* What the modules that are wrong on purpose have in common: one proper offer.
  *
- * Each bad_*.c-like file beside this header is a module that is right but for one thing; tests expect
- * the loader and sextant-plugin-check to name that thing. All are marked TEST_ONLY. */
+ * The files beside this header, but for the null modules, are each a module that is right but for
+ * one thing; tests expect the loader and sextant-plugin-check to name that thing. All are marked
+ * TEST_ONLY. */
 #ifndef BAD_COMMON_H
 #define BAD_COMMON_H
 
 #include "sextant/sx_distance.h"
 #include "sextant/sx_plugin.h"
 
-static int bad_resolve(void *self,
-                       uint32_t q_dtype,
-                       uint32_t row_dtype,
-                       uint32_t dim,
-                       uint64_t cpu,
-                       struct sx_kernel *out)
+SX_UNUSED static int bad_resolve(void *self,
+                                 uint32_t q_dtype,
+                                 uint32_t row_dtype,
+                                 uint32_t dim,
+                                 uint64_t cpu,
+                                 struct sx_kernel *out)
 {
     (void)self;
     (void)q_dtype;
@@ -24,7 +25,7 @@ static int bad_resolve(void *self,
     return SX_EUNSUPPORTED;
 }
 
-static const struct sx_distance_ops bad_ops = {
+SX_UNUSED static const struct sx_distance_ops bad_ops = {
     .size = (uint32_t)sizeof(struct sx_distance_ops),
     .resolve = bad_resolve,
 };

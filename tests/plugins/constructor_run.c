@@ -1,7 +1,7 @@
 /* A module that runs code when it is mapped. */
-#include "bad_common.h"
-
 #include <unistd.h>
+
+#include "bad_common.h"
 
 static const struct sx_provide provides[] = {BAD_PROVIDE("Constructor")};
 

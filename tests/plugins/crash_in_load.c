@@ -1,4 +1,6 @@
 /* A module that is in order until it is called. */
+#include "sextant/sx_service.h"
+
 #include "bad_common.h"
 
 static const struct sx_provide provides[] = {BAD_PROVIDE("CrashInLoad")};

@@ -1,5 +1,5 @@
-/* A module built for the next major version of the ABI. Behind the first 16 bytes nothing is as this
- * version knows it: the pointers would crash whoever followed them. */
+/* A module built for the next major version of the ABI. Behind the first 16 bytes nothing is as
+ * this version knows it: the pointers would crash whoever followed them. */
 #include "bad_common.h"
 
 SX_PLUGIN(newer_abi, "newer-abi kinds=distance abi=2.0") = {
@@ -12,10 +12,3 @@ SX_PLUGIN(newer_abi, "newer-abi kinds=distance abi=2.0") = {
     .provides = (const struct sx_provide *)16,
     .n_provides = 1,
 };
-
-/* The offer of the other modules, so that the header's parts are used here too. */
-const struct sx_distance_ops *newer_abi_ops(void) __attribute__((visibility("hidden")));
-const struct sx_distance_ops *newer_abi_ops(void)
-{
-    return &bad_ops;
-}

@@ -56,6 +56,8 @@ static inline void fx_start_io(struct fixture *f, const char *rows_kind, const s
     f->conf = (struct eng_conf){.storage_path = f->path,
                                 .rows_kind = rows_kind,
                                 .index_kind = "flat",
+                                .log_sync = "always",
+                                .log_sync_ms = 10,
                                 .on_disk_payload = 1,
                                 .max_collections = SX_KEY_UNSET,
                                 .checkpoint_log_mb = 32,

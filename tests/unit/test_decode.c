@@ -75,7 +75,7 @@ static void check_faults(const struct fault *list, uint32_t n)
     }
 }
 
-/* --- errors ------------------------------------------------------------------------------------------- */
+/* --- errors --------------------------------------------------------------------------------- */
 
 #define CREATE SX_OP_COLLECTION_CREATE
 #define UPDATE SX_OP_COLLECTION_UPDATE
@@ -95,7 +95,8 @@ static void collection_faults(void **state)
          "data did not match any variant of untagged enum VectorsConfig at line 1 column 48"},
         {CREATE, SX_EFORMAT, "{\"sparse_vectors\": {\"a\": {\"modifier\": \"bm25\"}}}",
          "unknown variant `bm25`, expected `none` or `idf` at line 1 column 44"},
-        {CREATE, SX_EFORMAT, "{\"sparse_vectors\": {\"a\": {\"index\": {\"datatype\": \"float64\"}}}}",
+        {CREATE, SX_EFORMAT,
+         "{\"sparse_vectors\": {\"a\": {\"index\": {\"datatype\": \"float64\"}}}}",
          "unknown variant `float64`, expected one of `float32`, `uint8`, `float16`, `turbo4` at "
          "line 1 column 57"},
         {CREATE, SX_EFORMAT, "{\"sparse_vectors\": [\"a\"]}",
@@ -245,7 +246,8 @@ static void read_faults(void **state)
          "[internal.query.nearest.indices: Validation error: must be unique [{}]]"},
         {SX_OP_QUERY, SX_EVALID, "{\"query\":[[2,3],[1]]}",
          "[internal.query.values: Validation error: must be the same length as indices [{}]]"},
-        {SX_OP_QUERY, SX_EVALID, "{\"query\":[1],\"params\":{\"quantization\":{\"oversampling\":0.5}}}",
+        {SX_OP_QUERY, SX_EVALID,
+         "{\"query\":[1],\"params\":{\"quantization\":{\"oversampling\":0.5}}}",
          "[internal.params.quantization.oversampling: value 0.5 invalid, must be 1.0 or larger]"},
         {SX_OP_QUERY, SX_EVALID, "{\"query\":{\"nearest\":[1],\"mmr\":{\"diversity\":-0.1}}}",
          "[internal.query.mmr.diversity: value -0.10000000149011612 invalid, must be from 0.0 to "
@@ -258,9 +260,9 @@ static void read_faults(void **state)
     check_faults(list, SX_COUNT(list));
 }
 
-#define UP SX_OP_POINTS_UPSERT
-#define ID " is not a valid point ID, valid values are either an unsigned integer or a UUID"
-#define P1 "{\"points\":[{\"id\":1,\"vector\":"
+#define UP        SX_OP_POINTS_UPSERT
+#define ID        " is not a valid point ID, valid values are either an unsigned integer or a UUID"
+#define P1        "{\"points\":[{\"id\":1,\"vector\":"
 #define NO_VECTOR "data did not match any variant of untagged enum VectorStruct"
 
 static void upsert_faults(void **state)
@@ -271,7 +273,8 @@ static void upsert_faults(void **state)
         {UP, SX_EFORMAT, "{\"points\":[", "EOF while parsing a list at line 1 column 11"},
         {UP, SX_EFORMAT, "{\"points\":[]} x", "trailing characters at line 1 column 15"},
         {UP, SX_EFORMAT, "{\"points\":null}", "invalid type: null, expected a sequence"},
-        {UP, SX_EFORMAT, "{\"points\":[5]}", "invalid type: integer `5`, expected struct PointStruct"},
+        {UP, SX_EFORMAT, "{\"points\":[5]}",
+         "invalid type: integer `5`, expected struct PointStruct"},
         {UP, SX_EFORMAT, "{\"points\":[{\"id\":1}]}", "missing field `vector`"},
         {UP, SX_EFORMAT, "{\"points\":[{\"vector\":[1]}]}", "missing field `id`"},
         {UP, SX_EFORMAT, "{\"points\":[{\"id\":3,\"vector\":[1],\"vectors\":[1]}]}",
@@ -328,8 +331,8 @@ static void upsert_faults(void **state)
 static void not_served(void **state)
 {
     static const struct fault list[] = {
-        {SCROLL, SX_EUNSUPPORTED, "{\"filter\":{\"must\":[{\"key\":\"a\",\"match\":{\"value\":1}}]}}",
-         "filter"},
+        {SCROLL, SX_EUNSUPPORTED,
+         "{\"filter\":{\"must\":[{\"key\":\"a\",\"match\":{\"value\":1}}]}}", "filter"},
         {SCROLL, SX_EUNSUPPORTED, "{\"order_by\":\"a.b\"}", "order_by"},
         {SCROLL, SX_EUNSUPPORTED, "{\"shard_key\":\"a\"}", "shard_key"},
         {SX_OP_QUERY, SX_EUNSUPPORTED, "{\"prefetch\":{},\"query\":[1]}", "prefetch"},
@@ -351,7 +354,7 @@ static void not_served(void **state)
     accept(SX_OP_QUERY, "{\"prefetch\":[],\"query\":{\"nearest\":[1],\"mmr\":null}}");
 }
 
-/* --- upserts ------------------------------------------------------------------------------------------ */
+/* --- upserts -------------------------------------------------------------------------------- */
 
 static void assert_id(struct sx_id id, uint64_t n)
 {
@@ -365,9 +368,10 @@ static void upsert_list(void **state)
     const struct sx_point_in *p;
 
     (void)state;
-    accept(UP, "{\"points\":[{\"payload\":{\"a\":1,\"a\":2},\"id\":18446744073709551615,\"vector\":[1,"
-               "-2.5,1e-3]},{\"id\":\"550E8400e29b41d4a716446655440000\",\"vector\":{},"
-               "\"payload\":null,\"x\":[]}],\"shard_key\":null,\"update_mode\":\"upsert\"}");
+    accept(UP,
+           "{\"points\":[{\"payload\":{\"a\":1,\"a\":2},\"id\":18446744073709551615,\"vector\":[1,"
+           "-2.5,1e-3]},{\"id\":\"550E8400e29b41d4a716446655440000\",\"vector\":{},"
+           "\"payload\":null,\"x\":[]}],\"shard_key\":null,\"update_mode\":\"upsert\"}");
     a = op.args;
     assert_int_equal(a->n, 2);
     p = &a->points[0];
@@ -390,9 +394,10 @@ static void vector_forms(void **state)
     const struct sx_vec_in *v;
 
     (void)state;
-    accept(UP, P1 "{\"d\":[1],\"s\":{\"values\":[1,2,3],\"indices\":[9,4,7]},\"m\":[[1.5,2],[3,4]],"
-                  "\"p\":[[5,1],[1,2]],\"t\":[[1,2],[3,4],[5,6]],\"e\":{\"indices\":[],\"values\":[]},"
-                  "\"d\":[7,8]}}]}");
+    accept(UP,
+           P1 "{\"d\":[1],\"s\":{\"values\":[1,2,3],\"indices\":[9,4,7]},\"m\":[[1.5,2],[3,4]],"
+              "\"p\":[[5,1],[1,2]],\"t\":[[1,2],[3,4],[5,6]],\"e\":{\"indices\":[],\"values\":[]},"
+              "\"d\":[7,8]}}]}");
     a = op.args;
     assert_int_equal(a->points[0].n_vectors, 6);
     v = a->points[0].vectors;
@@ -447,7 +452,7 @@ static void upsert_columns(void **state)
     assert_int_equal(a->n, 0);
 }
 
-/* --- reads -------------------------------------------------------------------------------------------- */
+/* --- reads ---------------------------------------------------------------------------------- */
 
 static void queries(void **state)
 {
@@ -455,10 +460,11 @@ static void queries(void **state)
     const struct sx_query *q;
 
     (void)state;
-    accept(SX_OP_QUERY, "{\"query\":[1,2],\"using\":\"v\",\"limit\":5,\"offset\":2,\"with_payload\":"
-                        "[\"a.b\",\"c[]\"],\"with_vectors\":[\"\"],\"score_threshold\":0.5,\"params\":"
-                        "{\"hnsw_ef\":64,\"exact\":true,\"indexed_only\":true},\"lookup_from\":"
-                        "{\"collection\":\"o\"}}");
+    accept(SX_OP_QUERY,
+           "{\"query\":[1,2],\"using\":\"v\",\"limit\":5,\"offset\":2,\"with_payload\":"
+           "[\"a.b\",\"c[]\"],\"with_vectors\":[\"\"],\"score_threshold\":0.5,\"params\":"
+           "{\"hnsw_ef\":64,\"exact\":true,\"indexed_only\":true},\"lookup_from\":"
+           "{\"collection\":\"o\"}}");
     a = op.args;
     q = &a->queries[0];
     assert_int_equal(a->n, 1);
@@ -487,8 +493,9 @@ static void queries(void **state)
     assert_int_equal(q->kind, SX_Q_SCROLL);
     assert_int_equal(q->payload.mode, SX_SEL_NONE);
 
-    accept(SX_OP_SEARCH_BATCH, "{\"searches\":[{\"vector\":{\"name\":\"n\",\"vector\":[1]},\"top\":3},"
-                               "{\"vector\":[1,2],\"limit\":1,\"with_vector\":null}]}");
+    accept(SX_OP_SEARCH_BATCH,
+           "{\"searches\":[{\"vector\":{\"name\":\"n\",\"vector\":[1]},\"top\":3},"
+           "{\"vector\":[1,2],\"limit\":1,\"with_vector\":null}]}");
     a = op.args;
     assert_int_equal(a->n, 2);
     assert_int_equal(a->queries[0].using_name.n, 1);
@@ -531,10 +538,25 @@ static void other_reads(void **state)
 
 static void payload_paths(void **state)
 {
-    static const char *const good[] = {"a", "a.b", "a[]", "a[0].b", "a[][]", "\"a b\"", "\"\"",
-                                       "a.\"x.y\"[3]", "\xc3\xa9_-1", "a[00018446744073709551615]"};
-    static const char *const bad[] = {"", "a.", ".a", "a..b", "a b", "a[", "a]", "a[x]", "a[-1]",
-                                      "[0]", "a$", "\"a", "\"a\\\"b\"", "a.[0]", "a[0]b", "a\"b\"",
+    static const char *const good[] = {
+        "a",       "a.b",  "a[]",          "a[0].b",      "a[][]",
+        "\"a b\"", "\"\"", "a.\"x.y\"[3]", "\xc3\xa9_-1", "a[00018446744073709551615]"};
+    static const char *const bad[] = {"",
+                                      "a.",
+                                      ".a",
+                                      "a..b",
+                                      "a b",
+                                      "a[",
+                                      "a]",
+                                      "a[x]",
+                                      "a[-1]",
+                                      "[0]",
+                                      "a$",
+                                      "\"a",
+                                      "\"a\\\"b\"",
+                                      "a.[0]",
+                                      "a[0]b",
+                                      "a\"b\"",
                                       "a[18446744073709551616]"};
 
     (void)state;
@@ -546,7 +568,7 @@ static void payload_paths(void **state)
             fail_msg("%s", bad[i]);
 }
 
-/* --- collections -------------------------------------------------------------------------------------- */
+/* --- collections ---------------------------------------------------------------------------- */
 
 static void assert_doc(const char *want)
 {
@@ -567,11 +589,14 @@ static void collection_bodies(void **state)
                    "\"vectors\":{\"size\":4,\"distance\":\"Dot\",\"quantization\":{\"binary\":{},"
                    "\"scalar\":{\"type\":\"int8\",\"quantile\":0.99}},\"x\":[]},\"init_from\":{},"
                    "\"shard_number\":null,\"metadata\":{\"a\":null}}");
-    assert_doc("{\"optimizers_config\":{\"max_segment_size\":5},\"vectors\":{\"size\":4,\"distance\":"
-               "\"Dot\",\"quantization_config\":{\"scalar\":{\"type\":\"int8\",\"quantile\":0.99}}},"
-               "\"metadata\":{\"a\":null}}");
-    accept(CREATE, "{\"vectors\":{\"size\":{\"size\":4,\"distance\":\"Dot\",\"datatype\":\"turbo8\"}}}");
-    assert_doc("{\"vectors\":{\"size\":{\"size\":4,\"distance\":\"Dot\",\"datatype\":\"turbo8\"}}}");
+    assert_doc(
+        "{\"optimizers_config\":{\"max_segment_size\":5},\"vectors\":{\"size\":4,\"distance\":"
+        "\"Dot\",\"quantization_config\":{\"scalar\":{\"type\":\"int8\",\"quantile\":0.99}}},"
+        "\"metadata\":{\"a\":null}}");
+    accept(CREATE,
+           "{\"vectors\":{\"size\":{\"size\":4,\"distance\":\"Dot\",\"datatype\":\"turbo8\"}}}");
+    assert_doc(
+        "{\"vectors\":{\"size\":{\"size\":4,\"distance\":\"Dot\",\"datatype\":\"turbo8\"}}}");
     accept(CREATE, "{\"quantization_config\":{\"scalar\":{\"type\":\"int4\"},\"turbo\":{\"bits\":"
                    "\"bits8\"}},\"vectors\":{}}");
     assert_doc("{\"quantization_config\":{\"turbo\":{\"bits\":\"bits8\"}},\"vectors\":{}}");
@@ -581,11 +606,12 @@ static void collection_bodies(void **state)
                    "{\"max_optimization_threads\":\"auto\"},\"size\":1}");
     assert_doc("{\"quantization_config\":\"Disabled\",\"optimizers_config\":"
                "{\"max_optimization_threads\":\"auto\"}}");
-    accept(SX_OP_ALIASES_UPDATE, "{\"actions\":[{\"x\":1,\"delete_alias\":{\"alias_name\":\"a\"}}]}");
+    accept(SX_OP_ALIASES_UPDATE,
+           "{\"actions\":[{\"x\":1,\"delete_alias\":{\"alias_name\":\"a\"}}]}");
     assert_doc("{\"actions\":[{\"delete_alias\":{\"alias_name\":\"a\"}}]}");
 }
 
-/* --- bounds ------------------------------------------------------------------------------------------- */
+/* --- bounds --------------------------------------------------------------------------------- */
 
 /* A body that would take more memory than the arena may have is refused, whatever it is. */
 static void memory_is_bounded(void **state)
@@ -625,12 +651,12 @@ static void many_faults_are_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(collection_faults), cmocka_unit_test(read_faults),
-        cmocka_unit_test(upsert_faults),     cmocka_unit_test(not_served),
-        cmocka_unit_test(upsert_list),       cmocka_unit_test(vector_forms),
-        cmocka_unit_test(upsert_columns),    cmocka_unit_test(queries),
-        cmocka_unit_test(other_reads),       cmocka_unit_test(payload_paths),
-        cmocka_unit_test(collection_bodies), cmocka_unit_test(memory_is_bounded),
+        cmocka_unit_test(collection_faults),   cmocka_unit_test(read_faults),
+        cmocka_unit_test(upsert_faults),       cmocka_unit_test(not_served),
+        cmocka_unit_test(upsert_list),         cmocka_unit_test(vector_forms),
+        cmocka_unit_test(upsert_columns),      cmocka_unit_test(queries),
+        cmocka_unit_test(other_reads),         cmocka_unit_test(payload_paths),
+        cmocka_unit_test(collection_bodies),   cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(many_faults_are_cut),
     };
 

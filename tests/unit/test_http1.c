@@ -131,7 +131,8 @@ static void refused_heads(void **state)
         {"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 400},
-        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+         400},
         {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nExpect: tea\r\n\r\n", 417},
     };
@@ -200,7 +201,8 @@ static int chunks(const char *text, uint64_t step, char *out, uint64_t *out_n, u
 
 static void chunked_bodies(void **state)
 {
-    static const char text[] = "3\r\nabc\r\n0A;name=\"v\"\r\n0123456789\r\n000\r\nT: 1\r\nU:\r\n\r\nnext";
+    static const char text[] =
+        "3\r\nabc\r\n0A;name=\"v\"\r\n0123456789\r\n000\r\nT: 1\r\nU:\r\n\r\nnext";
     char out[4096];
     uint64_t n, used;
 
@@ -218,8 +220,9 @@ static void chunked_bodies(void **state)
 static void refused_chunks(void **state)
 {
     static const char *const list[] = {
-        "x\r\n", "\r\n", ";a\r\n", "-1\r\n", "3\nabc", "3\r\nabcd\r\n", "3\r\nabc\n", "3\r\nabc\rX",
-        "3 \n", "1000000000000000\r\n", "0\r\nA: b\n\r\n", "0\r\n\rX",
+        "x\r\n",           "\r\n",       ";a\r\n",      "-1\r\n", "3\nabc",
+        "3\r\nabcd\r\n",   "3\r\nabc\n", "3\r\nabc\rX", "3 \n",   "1000000000000000\r\n",
+        "0\r\nA: b\n\r\n", "0\r\n\rX",
     };
     char out[4096];
     uint64_t n, used;
@@ -250,11 +253,11 @@ static void chunk_lines_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain_request),   cmocka_unit_test(every_known_header),
+        cmocka_unit_test(plain_request),    cmocka_unit_test(every_known_header),
         cmocka_unit_test(connection_rules), cmocka_unit_test(targets),
-        cmocka_unit_test(refused_heads),   cmocka_unit_test(limits),
-        cmocka_unit_test(heads_in_pieces), cmocka_unit_test(chunked_bodies),
-        cmocka_unit_test(refused_chunks),  cmocka_unit_test(chunk_lines_are_bounded),
+        cmocka_unit_test(refused_heads),    cmocka_unit_test(limits),
+        cmocka_unit_test(heads_in_pieces),  cmocka_unit_test(chunked_bodies),
+        cmocka_unit_test(refused_chunks),   cmocka_unit_test(chunk_lines_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

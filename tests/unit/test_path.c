@@ -106,7 +106,7 @@ static void names(void **state)
                 "\":\" char]");
 }
 
-/* --- query strings ------------------------------------------------------------------------------------ */
+/* --- query strings -------------------------------------------------------------------------- */
 
 static int parse(uint32_t code, const char *query, struct sx_op *op, struct sx_str *text)
 {
@@ -131,7 +131,8 @@ static void good_queries(void **state)
     assert_int_equal(parse(SX_OP_POINTS_UPSERT, "timeout=0&wait=false", &op, &text), 0);
     assert_int_equal(op.timeout_ms, 1);
     assert_int_equal(op.flags, 0);
-    assert_int_equal(parse(SX_OP_QUERY, "consistency=majority&timeout=1&wait=maybe", &op, &text), 0);
+    assert_int_equal(parse(SX_OP_QUERY, "consistency=majority&timeout=1&wait=maybe", &op, &text),
+                     0);
     assert_int_equal(op.consistency, SX_CONSISTENCY_MAJORITY);
     assert_int_equal(parse(SX_OP_QUERY, "consistency=", &op, &text), 0);
     assert_int_equal(op.consistency, 0);
@@ -182,8 +183,10 @@ static void bad_queries(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(splits_and_normalises), cmocka_unit_test(decodes_segments),
-        cmocka_unit_test(names),                 cmocka_unit_test(good_queries),
+        cmocka_unit_test(splits_and_normalises),
+        cmocka_unit_test(decodes_segments),
+        cmocka_unit_test(names),
+        cmocka_unit_test(good_queries),
         cmocka_unit_test(bad_queries),
     };
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "sextant/sx_op_list.h"
+
 #include "transport-rest/route.h"
 
 static struct rest_router router;
@@ -79,7 +80,8 @@ static void every_route_is_found(void **state)
 /* Whatever method is not in the table for a path has no route, or that of another line. */
 static void wrong_methods(void **state)
 {
-    static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"};
+    static const char *const methods[] = {"GET",    "POST",    "PUT", "PATCH",
+                                          "DELETE", "OPTIONS", "HEAD"};
     char path[256];
 
     (void)state;

@@ -130,8 +130,13 @@ static void rows_large(struct kit *k)
     struct sx_store_mark mark;
     uint64_t n;
     void *h;
+    int fd;
 
     assert_int_equal(kit_rows_open(k, size, &none, &h), 0);
+    /* A leftover of the name, as of a store that could not clean up, is replaced. */
+    fd = openat(k->dir->fd, "v.00000000", O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "old", 3), 3);
+    (void)close(fd);
     for (n = 0; n < 5120; n += 256)
         assert_int_equal(kit_append(k, h, size, n, 256), 0);
     kit_rows_are(k, h, size, n);
@@ -463,7 +468,9 @@ static void test_rows_flush_mark(void **state)
 
 /* --- faults --- */
 
-/* Every call an append makes fails once, in turn: the store is as before, then works. */
+/* Every call an append makes fails once, in turn: the store is as before, then works. (The last
+ * start, where the table of files grows, is the same code in all modes and slow: once is enough.)
+ */
 static void rows_faults(struct kit *k)
 {
     static const struct {
@@ -476,7 +483,7 @@ static void rows_faults(struct kit *k)
     uint32_t s, kind, n, sticky;
 
     for (sticky = 0; sticky < 2; sticky++)
-        for (s = 0; s < SX_COUNT(start); s++)
+        for (s = 0; s < SX_COUNT(start) - (k->mode != KIT_MMAP); s++)
             for (kind = 0; kind < (sticky ? 2 : SX_COUNT(kinds)); kind++)
                 for (n = 1;; n++) {
                     struct sx_store_mark mark;
