@@ -34,17 +34,23 @@ static const uint8_t shift_down[32] = {
     0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
 };
 
-/* The last n (1..15) bytes before `end` at the front of a vector, zeros behind; `len` bytes before
- * `end` are readable. */
-static X86_INLINE __m128i load_last(const uint8_t *end, uint32_t n, uint32_t len)
+/* The n (1..15) bytes before `end`, zeros behind them. Out of line: it serves rows shorter than a
+ * vector only, and inlined everywhere it was half of this file's code. */
+static __attribute__((noinline)) __m128i load_short(const uint8_t *end, uint32_t n)
 {
-    if (len >= 16)
-        return _mm_shuffle_epi8(_mm_loadu_si128((const void *)(end - 16)),
-                                _mm_loadu_si128((const void *)(shift_down + 16 - n)));
     uint8_t copy[16] = {0};
     for (uint32_t i = 0; i < n; i++)
         copy[i] = end[(int64_t)i - n];
     return _mm_loadu_si128((const void *)copy);
+}
+
+/* The same where `len` bytes before `end` are readable. */
+static X86_INLINE __m128i load_last(const uint8_t *end, uint32_t n, uint32_t len)
+{
+    if (len < 16)
+        return load_short(end, n);
+    return _mm_shuffle_epi8(_mm_loadu_si128((const void *)(end - 16)),
+                            _mm_loadu_si128((const void *)(shift_down + 16 - n)));
 }
 
 /* Words [8 - n, 16 - n) are the load mask for n lanes. */
@@ -98,6 +104,9 @@ static X86_INLINE w_t w_l1(w_t acc, w_bytes_t q, w_bytes_t v)
 #define w_sum(acc) x86_sum_u32(acc)
 
 #include "kernels.h"
+
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 DISTB_TABLE(distb_avx2);
 

@@ -85,6 +85,9 @@ static X86_INLINE uint64_t w_sum(w_t acc)
 
 #include "kernels.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 DISTB_TABLE(distb_avx512);
 
 #if defined(__clang__)

@@ -6,6 +6,9 @@
 
 #include "dist.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define DISTB_TYPES (SX_DISTANCE_F32 | SX_DISTANCE_F16 | SX_DISTANCE_U8)
 
 #define DISTB_PROVIDE(wire_name, table, bits)                                                      \

@@ -7,6 +7,9 @@
 
 #include "dist.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 #define LENGTH_EPSILON  1.1920929e-7f /* below: a zero vector, stays as it is */
 #define LENGTH_NEAR_ONE 1e-6f         /* within: already normalised, must not drift */
 #define LANES           16u

@@ -8,6 +8,9 @@
 
 #include "dist.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 static const struct distb_table *table_for(uint64_t cpu)
 {
 #if defined(__x86_64__)

@@ -22,6 +22,8 @@ static void finish_on_loop(struct sx_task *task, struct sx_worker *w)
         c->reply.err = (struct sx_str){c->err.msg, (uint32_t)strlen(c->err.msg), 0};
     op->held = NULL;
     op->done(op, &c->reply);
+    if (c->holds)
+        eng_shard_release(c->shard);
     eng_collection_unref(col);
     e->mem->release(e->mem, c);
 }

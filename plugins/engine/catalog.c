@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -425,18 +426,7 @@ static int make_files(struct eng_catalog *c, struct eng_collection *col, const s
 static int attach_shard(struct eng_catalog *c, struct eng_collection *col, struct eng_config *cf,
                         struct sx_err *err)
 {
-    struct eng *e = c->eng;
-    struct sx_dir *dir = NULL, *shard = NULL;
-    int rc = e->io->dir_open(c->collections, col->folder, SX_IO_READ, &dir, err);
-    if (rc == 0)
-        rc = e->io->dir_open(dir, "0", SX_IO_READ, &shard, err);
-    if (dir)
-        e->io->dir_close(dir);
-    if (rc == 0) {
-        rc = eng_shard_create(e, cf, &col->id, shard, &col->shard, err);
-        if (rc != 0)
-            e->io->dir_close(shard);
-    }
+    int rc = eng_shard_create(c->eng, cf, &col->id, c->collections, col->folder, &col->shard, err);
     if (rc == 0)
         col->config = cf;
     return rc;
@@ -664,6 +654,55 @@ static void tick_run(struct sx_task *task, struct sx_worker *w)
     /* pairs with the exchange in eng_catalog_tick_soon(): what is written from here on arms again */
     atomic_store_explicit(&c->tick_armed, 0, memory_order_release);
     eng_catalog_each(c, tick_one, NULL);
+}
+
+struct trim {
+    uint64_t older_ns; /* close what was used before */
+    uint64_t *used;
+    uint32_t n, cap, left;
+};
+
+static void trim_collect(void *arg, struct eng_collection *col)
+{
+    struct trim *t = arg;
+    if (t->n < t->cap && col->shard &&
+        atomic_load_explicit(&col->shard->state, memory_order_relaxed) == ENG_OPEN)
+        t->used[t->n++] = atomic_load_explicit(&col->shard->used_ns, memory_order_relaxed);
+}
+
+static void trim_close(void *arg, struct eng_collection *col)
+{
+    struct trim *t = arg;
+    if (t->left && col->shard &&
+        atomic_load_explicit(&col->shard->state, memory_order_acquire) == ENG_OPEN &&
+        atomic_load_explicit(&col->shard->used_ns, memory_order_relaxed) <= t->older_ns) {
+        t->left--;
+        eng_shard_close_idle(col->shard);
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+void eng_catalog_trim(struct eng_catalog *c)
+{
+    struct eng *e = c->eng;
+    struct trim t = {.cap = eng_catalog_count(c)};
+    uint32_t open = atomic_load_explicit(&e->n_open, memory_order_relaxed);
+    uint32_t goal = e->max_open - e->max_open / 10;
+    if (open <= goal || !(t.used = e->mem->alloc(e->mem, t.cap * sizeof(*t.used) + 8)))
+        return;
+    eng_catalog_each(c, trim_collect, &t);
+    if (t.n > goal) {
+        qsort(t.used, t.n, sizeof(*t.used), by_value);
+        t.left = t.n - goal;
+        t.older_ns = t.used[t.left - 1];
+        eng_catalog_each(c, trim_close, &t);
+    }
+    e->mem->release(e->mem, t.used);
 }
 
 void eng_catalog_tick_soon(struct eng_catalog *c)

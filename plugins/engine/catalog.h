@@ -34,6 +34,8 @@ int eng_catalog_open(struct eng *e, struct eng_catalog **out, struct sx_err *err
 /* [M, pools running] checkpoints every open shard and waits, until the deadline. */
 void eng_catalog_drain(struct eng_catalog *c, uint64_t deadline_ns);
 void eng_catalog_close(struct eng_catalog *c); /* [M, pools gone] */
+/* [A] Closes the least recently used shards until a tenth less than max_open are open. */
+void eng_catalog_trim(struct eng_catalog *c);
 /* [A] one look at all shards after checkpoint_idle_ms, unless it is due already. One timer for the
  * whole server: thousands of dirty collections cost one wake-up. */
 void eng_catalog_tick_soon(struct eng_catalog *c);

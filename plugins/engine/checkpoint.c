@@ -50,6 +50,10 @@ static void finished(struct sx_task *task, struct sx_worker *w)
     s->checkpoint_done = NULL;
     if (done)
         done(s, s->checkpoint_arg);
+    if (s->close_wanted) {
+        s->close_wanted = 0;
+        eng_shard_try_close(s);
+    }
     eng_manifest_fini(e, &cp->m);
     pthread_mutex_destroy(&cp->lock);
     e->mem->release(e->mem, cp);
@@ -188,18 +192,50 @@ void eng_checkpoint_consider(struct eng_shard *s)
     eng_catalog_tick_soon(e->catalog);
 }
 
+static int is_open(struct eng_shard *s)
+{
+    return atomic_load_explicit(&s->state, memory_order_acquire) == ENG_OPEN;
+}
+
 static void start_on_strand(struct sx_task *task, struct sx_worker *w)
 {
     struct eng_shard *s = task->arg;
     (void)w;
-    atomic_store_explicit(&s->tick_posted, 0, memory_order_relaxed);
-    eng_checkpoint_start(s);
+    atomic_store_explicit(&s->tick_posted, 0, memory_order_release); /* pairs with the exchanges below */
+    if (is_open(s)) /* not closed meanwhile */
+        eng_checkpoint_start(s);
     eng_shard_unref(s);
+}
+
+static void close_on_strand(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_shard *s = task->arg;
+    (void)w;
+    atomic_store_explicit(&s->tick_posted, 0, memory_order_release); /* pairs with the exchanges below */
+    if (is_open(s)) {
+        if (s->table.commit != s->checkpoint) {
+            s->close_wanted = 1;
+            eng_checkpoint_start(s);
+        } else {
+            eng_shard_try_close(s);
+        }
+    }
+    eng_shard_unref(s);
+}
+
+void eng_shard_close_idle(struct eng_shard *s)
+{
+    if (atomic_exchange_explicit(&s->tick_posted, 1, memory_order_acq_rel))
+        return;
+    s->tick_task.fn = close_on_strand;
+    s->tick_task.arg = s;
+    eng_shard_ref(s);
+    s->eng->exec->strand_post(s->strand, &s->tick_task);
 }
 
 void eng_checkpoint_tick(struct eng_shard *s)
 {
-    if (atomic_exchange_explicit(&s->tick_posted, 1, memory_order_relaxed))
+    if (atomic_exchange_explicit(&s->tick_posted, 1, memory_order_acq_rel))
         return;
     s->tick_task.fn = start_on_strand;
     s->tick_task.arg = s;
@@ -211,7 +247,8 @@ static void consider_on_strand(struct sx_task *task, struct sx_worker *w)
 {
     struct eng_shard *s = task->arg;
     (void)w;
-    eng_checkpoint_consider(s);
+    if (is_open(s))
+        eng_checkpoint_consider(s);
     eng_shard_unref(s);
 }
 
@@ -253,6 +290,10 @@ static void final_on_strand(struct sx_task *task, struct sx_worker *w)
     struct final *f = task->arg;
     struct eng_shard *s = f->shard;
     (void)w;
+    if (!is_open(s)) {
+        final_ended(s, f);
+        return;
+    }
     s->checkpoint_arg = f;
     s->checkpoint_done = s->checkpointing ? final_again : final_ended;
     if (!s->checkpointing)

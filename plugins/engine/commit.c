@@ -68,6 +68,7 @@ static void commit_run(struct sx_task *task, struct sx_worker *w)
         if (rc != 0)
             eng_shard_stop_writes(s, &err);
         finish_synced(s, rc, &err);
+        eng_shard_release(s);
         eng_shard_unref(s);
     }
 }
@@ -115,6 +116,8 @@ void eng_committer_due(struct eng_committer *c, struct eng_shard *s)
     if (!s->commit_queued) {
         s->commit_queued = 1;
         eng_shard_ref(s);
+        /* The strand calls us: the shard is open, so this hold needs no look at the state. */
+        atomic_fetch_add_explicit(&s->users, 1, memory_order_seq_cst);
         *c->due_end = s;
         c->due_end = &s->commit_next;
         start = !c->running;

@@ -392,19 +392,20 @@ static int parse_column(struct eng *e, struct eng_config *c, struct sx_str name,
 
 int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, struct sx_err *err)
 {
-    struct eng_config *c = e->mem->zalloc(e->mem, sizeof(*c));
+    struct sx_doc params = sx_doc_get(doc, "params"), vectors = sx_doc_get(params, "vectors");
+    uint32_t n = is_single(vectors) ? 1 : sx_doc_count(vectors);
+    if (n > ENG_MAX_COLUMNS)
+        return sx_err_set(err, SX_ECORRUPT, "too many vectors");
+    struct eng_config *c = e->mem->zalloc(e->mem, sizeof(*c) + n * sizeof(c->columns[0]));
     if (!c)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
-    struct sx_doc params = sx_doc_get(doc, "params"), vectors = sx_doc_get(params, "vectors");
     int rc = 0;
 
     if (is_single(vectors)) {
         rc = parse_column(e, c, (struct sx_str){"", 0, 0}, vectors, err);
     } else {
         c->is_named = 1;
-        if (sx_doc_count(vectors) > ENG_MAX_COLUMNS)
-            rc = sx_err_set(err, SX_ECORRUPT, "too many vectors");
-        for (uint32_t i = 0; rc == 0 && i < sx_doc_count(vectors); i++) {
+        for (uint32_t i = 0; rc == 0 && i < n; i++) {
             struct sx_str name;
             struct sx_doc v = sx_doc_member(vectors, i, &name);
             rc = parse_column(e, c, name, v, err);

@@ -19,11 +19,11 @@ struct eng_column_conf {
 struct eng_config {
     struct sx_doc doc;   /* owned bytes */
     uint32_t n_columns, n_sparse;
-    struct eng_column_conf columns[ENG_MAX_COLUMNS];
     uint64_t segment_bytes; /* of the log */
     uint32_t n_segments;    /* as reported */
     uint32_t is_named;      /* vectors is a map */
     uint64_t small_bytes;   /* a column without a graph is searched under indexed_only up to this */
+    struct eng_column_conf columns[]; /* n_columns */
 };
 
 /* Builds the canonical document from a create body (canonical names, may be absent fields) and the

@@ -48,6 +48,7 @@ struct eng_conf {
     uint64_t max_collections;    /* SX_KEY_UNSET = none */
     uint64_t checkpoint_log_mb;  /* a checkpoint when so much log would be replayed */
     uint64_t checkpoint_idle_ms; /* or this long after the first change since the last one */
+    uint64_t max_open;           /* collections open at a time, if descriptors allow */
     uint64_t scrub_pause_ms;     /* between two pieces; 0 = no scrub */
     uint64_t scrub_rest_ms;      /* after a pass */
     struct sx_doc optimizers, hnsw, wal, collection, payload;
@@ -71,6 +72,8 @@ struct eng {
     struct eng_catalog *catalog;
     struct eng_committer *committer;
     struct eng_scrub *scrub;
+    uint32_t max_open;           /* shards */
+    _Atomic uint32_t n_open;
     _Atomic uint32_t is_stopping; /* the pools are about to end, or have ended */
 };
 
@@ -83,6 +86,7 @@ struct eng_call {
     struct sx_reply reply;
     uint64_t number;           /* of a write */
     struct eng_call *next;     /* in the shard's or committer's queue */
+    uint32_t holds, pad;       /* the shard is held until the call is finished */
     void (*run)(struct eng_call *c, struct sx_worker *w); /* continues once the shard is open */
     struct sx_task task;
     struct sx_err err;

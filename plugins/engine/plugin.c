@@ -2,6 +2,7 @@
 #include "catalog.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #include "sextant/sx_ban.h"
 
@@ -51,9 +52,8 @@ static void sum_one(void *arg, struct eng_collection *col)
     struct sx_sample s = {.size = sizeof(s), .type = SX_METRIC_GAUGE};
     char labels[600];
     uint32_t n = 0;
-    if (!col->shard ||
-        atomic_load_explicit(&col->shard->state, memory_order_acquire) != ENG_OPEN)
-        return;
+    if (!col->shard || !eng_shard_hold(col->shard))
+        return; /* not open: not worth opening for a metric */
     n += (uint32_t)sizeof("id=\"") - 1;
     memcpy(labels, "id=\"", n);
     for (uint32_t i = 0; i < col->name.n && n + 4 < sizeof(labels); i++) {
@@ -67,6 +67,7 @@ static void sum_one(void *arg, struct eng_collection *col)
     eng_shard_read_begin(col->shard, &r);
     s.value = (double)r.v->n_live;
     eng_shard_read_end(col->shard);
+    eng_shard_release(col->shard);
     s.name = "collection_points";
     s.help = "approximate amount of points per collection";
     s.labels = labels;
@@ -97,6 +98,12 @@ static int eng_start(void *self, struct sx_err *err)
     if (!e->reg->find(SX_KIND_INDEX, e->conf->index_kind))
         return sx_err_set(err, SX_EPRECOND, "plugins.engine.index: no loaded module provides '%s'",
                           e->conf->index_kind);
+    struct rlimit files;
+    e->max_open = (uint32_t)e->conf->max_open;
+    /* An open shard takes about 7 descriptors and for a moment a few more. */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
+        files.rlim_cur / 12 < e->max_open)
+        e->max_open = (uint32_t)(files.rlim_cur / 12 > 16 ? files.rlim_cur / 12 : 16);
     if (eng_committer_create(e, &e->committer) != 0 || eng_scrub_create(e, &e->scrub) != 0)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     int rc = eng_catalog_open(e, &e->catalog, err);
@@ -259,6 +266,8 @@ static const struct sx_key keys[] = {
         "a checkpoint when so much log would be replayed"),
     KEY(SX_KEY_U64, 0, checkpoint_idle_ms, "checkpoint_idle_ms", "5000", 10, 86400000,
         "a checkpoint this long after the first change since the last"),
+    KEY(SX_KEY_U64, 0, max_open, "max_open_collections", "1000", 16, 1000000,
+        "collections open at a time; the least recently used are closed beyond it"),
     KEY(SX_KEY_U64, 0, scrub_pause_ms, "scrub_pause_ms", "10000", 0, 86400000,
         "pause between two pieces of data checked in the background, 0 = never check"),
     KEY(SX_KEY_U64, 0, scrub_rest_ms, "scrub_rest_ms", "3600000", 1, 604800000,

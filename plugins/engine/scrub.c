@@ -60,6 +60,7 @@ static void look(void *arg, struct eng_collection *col)
     k->is_open |= (uint32_t)is_open;
     if (k->i++ != k->collection || k->did)
         return;
+    is_open = is_open && eng_shard_hold(s);
     while (is_open && !k->did && k->store <= 2 * s->table.n_columns + 1) {
         struct sx_err err = SX_ERR_INIT;
         int rc = verify_piece(&s->table, k->store, k->piece, &err);
@@ -76,6 +77,8 @@ static void look(void *arg, struct eng_collection *col)
             eng_shard_damaged(s, &err);
         }
     }
+    if (is_open)
+        eng_shard_release(s);
     if (!k->did) {
         k->collection++;
         k->store = k->piece = 0;

@@ -1,5 +1,5 @@
 /* Shard life: open, waiting calls, publishing, the way of a written call. See shard.h. */
-#include "shard.h"
+#include "catalog.h"
 
 #include <string.h>
 
@@ -18,15 +18,22 @@ static const struct sx_blobs_ops *bops(const struct sx_provider *p)
 }
 
 int eng_shard_create(struct eng *e, struct eng_config *config, const struct sx_store_id *id,
-                     struct sx_dir *dir, struct eng_shard **out, struct sx_err *err)
+                     struct sx_dir *parent, const char *folder, struct eng_shard **out,
+                     struct sx_err *err)
 {
     struct eng_shard *s = e->mem->zalloc(e->mem, sizeof(*s));
-    if (!s)
+    char *copy = e->mem->alloc(e->mem, strlen(folder) + 1);
+    if (!s || !copy) {
+        e->mem->release(e->mem, s);
+        e->mem->release(e->mem, copy);
         return sx_err_set(err, SX_ENOMEM, "out of memory");
+    }
+    memcpy(copy, folder, strlen(folder) + 1);
     s->eng = e;
+    s->parent = parent;
+    s->folder = copy;
     s->config = s->config_owned = config;
     s->id = *id;
-    s->dir = dir;
     s->waiting_end = &s->waiting;
     s->unsynced_end = &s->unsynced;
     s->cause.size = sizeof(s->cause);
@@ -88,9 +95,12 @@ static void close_stores(struct eng_shard *s)
     }
     if (s->wal_dir)
         s->eng->io->dir_close(s->wal_dir);
+    if (s->dir)
+        s->eng->io->dir_close(s->dir);
+    s->eng->mem->release(s->eng->mem, t->columns);
     memset(t, 0, sizeof(*t));
     s->wal = NULL;
-    s->wal_dir = NULL;
+    s->wal_dir = s->dir = NULL;
     atomic_store_explicit(&s->view, NULL, memory_order_relaxed);
 }
 
@@ -100,11 +110,13 @@ static void close_run(struct sx_task *task, struct sx_worker *w)
         (struct eng_shard *)(void *)((char *)task - offsetof(struct eng_shard, close_task));
     struct eng *e = s->eng;
     (void)w;
+    int was_open = atomic_load_explicit(&s->state, memory_order_acquire) == ENG_OPEN;
     close_stores(s);
+    if (was_open)
+        atomic_fetch_sub_explicit(&e->n_open, 1, memory_order_relaxed);
     if (s->strand)
         e->exec->strand_destroy(s->strand);
-    if (s->dir)
-        e->io->dir_close(s->dir);
+    e->mem->release(e->mem, s->folder);
     eng_config_destroy(e, s->config_owned);
     pthread_mutex_destroy(&s->lock);
     e->mem->release(e->mem, s);
@@ -150,7 +162,11 @@ static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct
     if (m->n_columns != s->config->n_columns)
         return sx_err_set(err, SX_ECORRUPT, "manifest: %u vector columns, the configuration has %u",
                           m->n_columns, s->config->n_columns);
-    for (uint32_t i = 0; i < s->config->n_columns; i++) {
+    uint32_t n = s->config->n_columns;
+    t->columns = e->mem->zalloc(e->mem, (n ? n : 1) * sizeof(*t->columns));
+    if (!t->columns)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < n; i++) {
         t->n_columns = i + 1;
         res = eng_column_open(s, i, &m->columns[i].vec, &m->columns[i].loc, err);
         if (res != 0)
@@ -173,7 +189,15 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
     struct eng *e = s->eng;
     struct eng_table *t = &s->table;
     struct eng_manifest m;
-    int rc = eng_manifest_read(e, s->dir, &s->id, &m, err);
+    struct sx_dir *outer = NULL;
+    int rc = e->io->dir_open(s->parent, s->folder, SX_IO_READ, &outer, err);
+    if (rc == 0) {
+        rc = e->io->dir_open(outer, "0", SX_IO_READ, &s->dir, err);
+        e->io->dir_close(outer);
+    }
+    if (rc != 0) /* the folder is the collection's own: without it the data is gone */
+        return sx_err_set(err, SX_ECORRUPT, "%s/0 cannot be opened", s->folder);
+    rc = eng_manifest_read(e, s->dir, &s->id, &m, err);
     if (rc != 0)
         return rc;
     s->checkpoint = m.operation;
@@ -246,7 +270,12 @@ static void open_run(struct sx_task *task, struct sx_worker *w)
     struct eng_call *c = s->waiting, *next;
     s->waiting = NULL;
     s->waiting_end = &s->waiting;
-    /* pairs with the acquire in eng_shard_enter() */
+    for (next = c; next && rc == 0; next = next->next) {
+        next->holds = 1;
+        atomic_fetch_add_explicit(&s->users, 1, memory_order_relaxed);
+    }
+    atomic_store_explicit(&s->used_ns, t0, memory_order_relaxed);
+    /* pairs with the acquire in eng_shard_hold() */
     atomic_store_explicit(&s->state, rc == 0 ? ENG_OPEN : ENG_RED, memory_order_release);
     pthread_mutex_unlock(&s->lock);
     for (; c; c = next) {
@@ -262,21 +291,44 @@ static void open_run(struct sx_task *task, struct sx_worker *w)
     if (rc == 0) {
         eng_checkpoint_soon(s);
         eng_scrub_wake(e->scrub);
+        if (atomic_fetch_add_explicit(&e->n_open, 1, memory_order_relaxed) + 1 > e->max_open)
+            eng_catalog_trim(e->catalog);
     }
     eng_shard_unref(s);
 }
 
+int eng_shard_hold(struct eng_shard *s)
+{
+    /* Hold first, then look: pairs with eng_shard_try_close(), which sets CLOSING first and then
+     * looks for holders. */
+    atomic_fetch_add_explicit(&s->users, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&s->state, memory_order_seq_cst) == ENG_OPEN)
+        return 1;
+    atomic_fetch_sub_explicit(&s->users, 1, memory_order_release);
+    return 0;
+}
+
+void eng_shard_release(struct eng_shard *s)
+{
+    atomic_fetch_sub_explicit(&s->users, 1, memory_order_release);
+}
+
 void eng_shard_enter(struct eng_shard *s, struct eng_call *c)
 {
-    uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire);
-    if (state == ENG_OPEN) {
+    atomic_store_explicit(&s->used_ns, c->op->start_ns, memory_order_relaxed);
+    if (eng_shard_hold(s)) {
+        c->holds = 1;
         c->run(c, s->eng->exec->self());
         return;
     }
     pthread_mutex_lock(&s->lock);
-    state = atomic_load_explicit(&s->state, memory_order_relaxed);
+    uint32_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
     if (state == ENG_OPEN || state == ENG_RED) {
         struct sx_err cause = s->cause;
+        if (state == ENG_OPEN) { /* closing was given up; it is set under this lock */
+            atomic_fetch_add_explicit(&s->users, 1, memory_order_seq_cst);
+            c->holds = 1;
+        }
         pthread_mutex_unlock(&s->lock);
         if (state == ENG_OPEN) {
             c->run(c, s->eng->exec->self());
@@ -295,6 +347,52 @@ void eng_shard_enter(struct eng_shard *s, struct eng_call *c)
         s->eng->exec->blocking(&s->open_task);
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+/* --- closing when idle --------------------------------------------------------------------------- */
+
+static void idle_close_run(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_shard *s = task->arg;
+    (void)w;
+    close_stores(s);
+    atomic_fetch_sub_explicit(&s->eng->n_open, 1, memory_order_relaxed);
+    pthread_mutex_lock(&s->lock);
+    if (s->waiting) { /* somebody came meanwhile */
+        atomic_store_explicit(&s->state, ENG_OPENING, memory_order_relaxed);
+        eng_shard_ref(s);
+        s->eng->exec->blocking(&s->open_task);
+    } else {
+        atomic_store_explicit(&s->state, ENG_CLOSED, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&s->lock);
+    atomic_store_explicit(&s->close_posted, 0, memory_order_release);
+    eng_shard_unref(s);
+}
+
+void eng_shard_try_close(struct eng_shard *s)
+{
+    int is_clean = s->table.commit == s->checkpoint && !s->table.unsettled &&
+                   !atomic_load_explicit(&s->write_failed, memory_order_acquire) &&
+                   !atomic_load_explicit(&s->damaged, memory_order_acquire);
+    if (atomic_load_explicit(&s->state, memory_order_relaxed) != ENG_OPEN || !is_clean ||
+        s->checkpointing)
+        return;
+    pthread_mutex_lock(&s->lock);
+    atomic_store_explicit(&s->state, ENG_CLOSING, memory_order_seq_cst);
+    if (atomic_load_explicit(&s->users, memory_order_seq_cst) != 0 ||
+        atomic_load_explicit(&s->superseded, memory_order_acquire) != 0 ||
+        atomic_exchange_explicit(&s->close_posted, 1, memory_order_acq_rel) != 0) {
+        /* Calls that saw CLOSING wait for this lock in eng_shard_enter(). */
+        atomic_store_explicit(&s->state, ENG_OPEN, memory_order_seq_cst);
+        pthread_mutex_unlock(&s->lock);
+        return;
+    }
+    pthread_mutex_unlock(&s->lock);
+    s->idle_task.fn = idle_close_run;
+    s->idle_task.arg = s;
+    eng_shard_ref(s);
+    s->eng->exec->blocking(&s->idle_task);
 }
 
 int eng_shard_format(struct eng *e, const struct eng_config *config, const struct sx_store_id *id,
@@ -347,6 +445,7 @@ static void superseded_free(void *arg)
         mem->release(mem, p->deaths);
     }
     eng_view_destroy(p->shard->eng, p->view);
+    atomic_fetch_sub_explicit(&p->shard->superseded, 1, memory_order_release);
     eng_shard_unref(p->shard);
     mem->release(mem, p);
 }
@@ -383,6 +482,7 @@ void eng_shard_publish(struct eng_shard *s)
     eng_view_fill(p->view, &s->table);
     p->shard = s;
     p->deaths = eng_table_take_deaths(&s->table);
+    atomic_fetch_add_explicit(&s->superseded, 1, memory_order_relaxed);
     eng_shard_ref(s);
     /* pairs with the acquire in eng_shard_read_begin() */
     p->view = atomic_exchange_explicit(&s->view, p->view, memory_order_acq_rel);

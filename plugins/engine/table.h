@@ -84,7 +84,7 @@ struct eng_table {
     uint64_t n_live;             /* [S] */
     uint64_t commit;             /* [S] last applied operation */
     _Atomic(struct eng_sides *) sides; /* written by [S] */
-    struct eng_column columns[ENG_MAX_COLUMNS];
+    struct eng_column *columns;  /* of the open shard */
     struct eng_deaths *deaths;   /* [S] */
     struct eng_staged staged;    /* [S] */
     uint32_t unsettled, pad;     /* [S] stores may hold rows that belong to nothing */

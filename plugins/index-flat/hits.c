@@ -9,6 +9,9 @@
 
 #include "flat.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 uint64_t flat_hit_key(float score, uint32_t node)
 {
     uint32_t bits = 0;

@@ -5,6 +5,9 @@
  * remove: nodes of dead rows are told apart by the visibility bits of every search. */
 #include "flat.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 /* Nanoseconds, measured on one core of a Cascade Lake server: rows in order stream at 10.5 GB/s, a
  * row fetched by number inside a batch costs 45 ns plus 12 GB/s (88, 175, 300 ns for 128, 384 and
  * 768 floats), and judging a block of 256 nodes by its bits 40 ns. */

@@ -7,6 +7,9 @@
 
 #include "flat.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 static int flat_load(const struct sx_host *host, void *self, struct sx_err *err)
 {
     struct flat_plugin *p = self;

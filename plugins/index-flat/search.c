@@ -7,6 +7,9 @@
  * once. */
 #include "flat.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 /* A block is scored whole when at least 3/4 of it are visible: a row read in order costs about half
  * of one fetched by number. */
 #define DENSE_NUM 3u

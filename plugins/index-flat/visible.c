@@ -8,6 +8,9 @@
  * that runs at the same time as the change. */
 #include "flat.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 static uint64_t load_word(const uint64_t *p)
 {
     return __atomic_load_n(p, __ATOMIC_RELAXED);

@@ -9,15 +9,16 @@
  * sx_io, and small blobs would be many pieces). Where a blob lies follows from the cursor and the
  * lengths alone (place()), so the locators are worked out again after everything is written and the
  * caller's array is not touched before. */
-#include "sextant/sx_text.h"
-#include "store.h"
-
 #include <string.h>
+
+#include "sextant/sx_text.h"
+
+#include "store.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"
 
-#define BLOB_HEAD         8u
+#define STORE_BLOB_HEAD   8u
 #define BLOB_BYTES_MAX    (64u << 20)
 #define SEGMENT_BYTES_MAX (32ull << 30) /* a locator's 32 bits count units of 8 */
 #define SEGMENT_BYTES     (64ull << 20) /* when the caller leaves it open */
@@ -40,15 +41,10 @@ struct store_blobs {
     void *arg;
 };
 
-static uint64_t blob_room(uint32_t n)
-{
-    return store_round_up(BLOB_HEAD + (uint64_t)n, 8);
-}
-
 /* Where the next blob of n bytes goes; moves the cursor behind it. */
 static struct place place(const struct store_blobs *b, struct place *cursor, uint32_t n)
 {
-    uint64_t need = blob_room(n);
+    uint64_t need = store_blob_room(n);
     struct place at;
 
     if (cursor->end && cursor->end + need > b->segment_bytes) {
@@ -165,13 +161,13 @@ static int blobs_open(void *self,
 
 static void blob_compose(uint8_t *p, const struct sx_str *blob)
 {
-    uint64_t room = blob_room(blob->n);
+    uint64_t room = store_blob_room(blob->n);
     uint32_t head[2] = {blob->n, sx_crc32c(0, blob->p, blob->n)};
 
     memset(p + room - 8, 0, 8); /* the padding, before the bytes reach into the same 8 */
     memcpy(p, head, sizeof(head));
     if (blob->n)
-        memcpy(p + BLOB_HEAD, blob->p, blob->n);
+        memcpy(p + STORE_BLOB_HEAD, blob->p, blob->n);
 }
 
 static int stage_room(struct store_blobs *b, uint64_t n, struct sx_err *err)
@@ -223,7 +219,7 @@ static int64_t put_run(struct store_blobs *b,
         return rc;
     for (i = 0; i < k; i++) {
         blob_compose(b->stage + at, &blobs[i]);
-        at += blob_room(blobs[i].n);
+        at += store_blob_room(blobs[i].n);
     }
     rc = store_file_write(s, f, b->stage, bytes, err);
     return rc ? rc : (int64_t)k;
@@ -311,15 +307,15 @@ static int blob_find(struct store_blobs *b,
     if (!f)
         return sx_err_set(err, SX_ECORRUPT, "%s: no such segment (offset 0)", name);
     bytes = atomic_load_explicit(&f->bytes, memory_order_acquire); /* store_op_commit() */
-    if (at + BLOB_HEAD > bytes)
+    if (at + STORE_BLOB_HEAD > bytes)
         return sx_err_set(err, SX_ECORRUPT, "%s: offset %llu lies behind the end", name,
                           (unsigned long long)(SX_FILE_HEAD_BYTES + at));
     memcpy(&len, f->data + at, sizeof(len));
-    if (len > bytes - at - BLOB_HEAD)
+    if (len > bytes - at - STORE_BLOB_HEAD)
         return sx_err_set(err, SX_ECORRUPT, "%s: length %u at offset %llu reaches behind the end",
                           name, len, (unsigned long long)(SX_FILE_HEAD_BYTES + at));
     *file = f;
-    *p = f->data + at + BLOB_HEAD;
+    *p = f->data + at + STORE_BLOB_HEAD;
     *n = len;
     return SX_OK;
 }
@@ -360,8 +356,8 @@ static void blobs_dead(void *self, void *h, sx_locator loc)
     (void)self;
     if (blob_find(b, loc, &f, &p, &len, NULL))
         return;
-    f->dead += blob_room(len);
-    atomic_fetch_add_explicit(&b->dead, blob_room(len), memory_order_relaxed);
+    f->dead += store_blob_room(len);
+    atomic_fetch_add_explicit(&b->dead, store_blob_room(len), memory_order_relaxed);
 }
 
 static int blobs_drop(void *self, void *h, uint32_t segment, struct sx_err *err)
@@ -435,53 +431,12 @@ static uint64_t blobs_durable(struct store_set *s,
     return f->number == mark->number ? mark->count : 0;
 }
 
-/* Walks the blobs of a segment, block by block. A blob's head never crosses a block: blobs begin at
- * multiples of 8 and blocks end at such. */
-struct walk {
-    uint64_t left, end; /* of the blob at hand with its padding; data bytes of the segment */
-    uint32_t body, want, crc;
-};
-
-static int walk_block(void *arg, const uint8_t *p, uint32_t n, uint64_t at, struct sx_err *err)
-{
-    struct walk *w = arg;
-    uint32_t i = 0, head[2];
-
-    while (i < n) {
-        uint64_t run;
-
-        if (w->left == 0) {
-            if (n - i >= sizeof(head))
-                memcpy(head, p + i, sizeof(head));
-            if (n - i < sizeof(head) || blob_room(head[0]) > w->end - at - i)
-                return sx_err_set(err, SX_ECORRUPT, "blob without end at offset %llu",
-                                  (unsigned long long)(SX_FILE_HEAD_BYTES + at + i));
-            w->left = blob_room(head[0]) - sizeof(head);
-            w->body = head[0];
-            w->want = head[1];
-            w->crc = 0;
-            i += (uint32_t)sizeof(head);
-        }
-        run = w->body < n - i ? w->body : n - i;
-        w->crc = sx_crc32c(w->crc, p + i, run);
-        w->body -= (uint32_t)run;
-        if (w->body == 0 && w->crc != w->want)
-            return sx_err_set(err, SX_ECORRUPT,
-                              "wrong checksum of the blob that ends at offset %llu",
-                              (unsigned long long)(SX_FILE_HEAD_BYTES + at + i + run));
-        run = w->left < n - i ? w->left : n - i;
-        w->left -= run;
-        i += (uint32_t)run;
-    }
-    return SX_OK;
-}
-
 static int blobs_verify(void *self, void *h, uint32_t segment, struct sx_err *err)
 {
     struct store_blobs *b = h;
     struct store_file *f = store_set_pin(&b->set, segment);
-    struct walk w = {0};
-    struct store_each each = {walk_block, &w};
+    struct store_walk w = {0};
+    struct store_each each = {store_walk_block, &w};
     struct store_mark mark;
     uint32_t sealed;
 

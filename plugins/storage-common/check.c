@@ -3,10 +3,11 @@
  * One reader for both occasions: open (the last block, or everything on its way into memory) and
  * verify (a file of its own descriptors, so that it needs nothing of the writer's). Reading is by
  * pread, never through a mapping: a damaged disk answers with an error here instead of a signal. */
-#include "sextant/sx_text.h"
-#include "store.h"
-
 #include <string.h>
+
+#include "sextant/sx_text.h"
+
+#include "store.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

@@ -9,11 +9,12 @@
  * Both modes write to the file in append. For ram the alternative was to copy now and write at
  * flush: that would only move the same write to another thread, but a full disk would then be found
  * by a flush that has nobody to refuse, instead of by the append that can. */
-#include "sextant/sx_text.h"
-#include "store.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "sextant/sx_text.h"
+
+#include "store.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

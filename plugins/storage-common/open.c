@@ -8,10 +8,10 @@
  * mmap reads a page per file and the last block; the rest is left to verify. ram has to read every
  * byte anyway and checks it on the way. Descriptors are closed again: the writer opens the last
  * file with the first append, so collections that are only read hold none. */
-#include "store.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "store.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

@@ -3,9 +3,9 @@
  * Row r lies in file r / 65 536. A chunk's data is row_size whole 64 KiB blocks, so a full chunk is
  * covered by its side file alone and only the last chunk needs the mark's tail checksum. Nothing is
  * created before the first append: an empty column costs no file. */
-#include "store.h"
-
 #include <string.h>
+
+#include "store.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

@@ -7,10 +7,10 @@
  *
  * An operation (struct store_op) lists the files one append touches, new ones included. They enter
  * the table at commit; abort removes the new ones and forgets what was staged in the others. */
-#include "store.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "store.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

@@ -13,6 +13,7 @@
  *   file.c    one data file with its checksum file: create, append, seal
  *   open.c    the same after a start: heads, lengths, cut to what is durable, strays
  *   check.c   data against checksums
+ *   walk.c    blobs against their own
  *
  * Layout of a data file and its side file:
  *
@@ -35,22 +36,20 @@
 #ifndef STORE_H
 #define STORE_H
 
-#include "sextant/sx_plugin.h"
-#include "sextant/sx_storage.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
+
+#include "sextant/sx_plugin.h"
+#include "sextant/sx_storage.h"
 
 enum { STORE_MMAP = 1, STORE_RAM = 2 };
 
 #define STORE_VERSION     1u /* of rows, blobs and checksum files */
 #define STORE_FIRST_BYTES 65536u
-#define STORE_STEP_BYTES                                                                           \
-    (64ull << 20) /* doubling ends here: no 8 GiB reserve behind a big chunk                       \
-                   */
-#define STORE_HUGE_BYTES (2ull << 20)
-#define STORE_NAME_MAX   200u
-#define STORE_FILE_NAME  224u /* buffer for "<name>.<8 hex>.crc" */
+#define STORE_STEP_BYTES  (64ull << 20) /* where doubling ends */
+#define STORE_HUGE_BYTES  (2ull << 20)
+#define STORE_NAME_MAX    200u
+#define STORE_FILE_NAME   224u /* buffer for "<name>.<8 hex>.crc" */
 
 /* The modules' instance; never changes after load. */
 struct store_module {
@@ -236,6 +235,17 @@ int store_check_file(struct store_set *s,
                      const struct store_each *each,
                      struct sx_err *err);
 
+/* --- walk.c --- */
+#define STORE_BLOB_HEAD 8u
+/* Zeroed but for `end`; the fn of a struct store_each, whose arg it is. */
+struct store_walk {
+    uint64_t end;        /* data bytes of the segment */
+    uint64_t left;       /* of the blob at hand, padding included */
+    uint32_t body, want; /* of the blob at hand: bytes to come, its checksum */
+    uint32_t crc;
+};
+int store_walk_block(void *arg, const uint8_t *p, uint32_t n, uint64_t at, struct sx_err *err);
+
 /* --- set.c --- */
 int store_set_init(struct store_set *s,
                    const struct store_module *m,
@@ -298,6 +308,12 @@ static inline uint64_t store_blocks(uint64_t bytes)
 static inline uint64_t store_round_up(uint64_t n, uint64_t to)
 {
     return (n + to - 1) / to * to;
+}
+
+/* What a blob of n bytes takes. */
+static inline uint64_t store_blob_room(uint32_t n)
+{
+    return store_round_up(STORE_BLOB_HEAD + (uint64_t)n, 8);
 }
 
 #endif

@@ -134,7 +134,7 @@ void rest_valid_add(struct rest_dec *d, const char *fmt, ...)
 const char *rest_float_text(char out[40], double v)
 {
     if (v - v != 0) /* only a float of the reference's f32 can get there; it prints inf */
-        memcpy(out, v < 0 ? "-inf" : "inf", 5);
+        memcpy(out, v < 0 ? "-inf" : "inf", v < 0 ? 5 : 4);
     else
         out[sx_num_format_f64(v, out)] = '\0';
     return out;

@@ -13,8 +13,8 @@
 
 #define ALWAYS 0ull /* required whatever the capabilities */
 
-/* needs_all 0: required. Otherwise required when a bit of it is set. `is_only` forbids the callback
- * when none is set. */
+/* needs ALWAYS: required. Otherwise required when one of the bits is set; `is_only` forbids the
+ * callback when none is. */
 struct rule {
     const char *name;
     uint32_t offset;
@@ -22,18 +22,14 @@ struct rule {
     uint64_t needs;
 };
 
-#define REQUIRED(type, field)                                                                      \
+#define RULE(type, field, only, bits)                                                              \
     {                                                                                              \
-#field, (uint32_t)offsetof(struct type, field), 0, ALWAYS                                  \
+        .name = #field, .offset = (uint32_t)offsetof(struct type, field), .is_only = (only),       \
+        .needs = (bits)                                                                            \
     }
-#define WITH_CAP(type, field, bits)                                                                \
-    {                                                                                              \
-#field, (uint32_t)offsetof(struct type, field), 1, (bits)                                  \
-    }
-#define WITH_CAP_OR_MORE(type, field, bits)                                                        \
-    {                                                                                              \
-#field, (uint32_t)offsetof(struct type, field), 0, (bits)                                  \
-    }
+#define REQUIRED(type, field)               RULE(type, field, 0, ALWAYS)
+#define WITH_CAP(type, field, bits)         RULE(type, field, 1, bits)
+#define WITH_CAP_OR_MORE(type, field, bits) RULE(type, field, 0, bits)
 
 /* A capability that makes no sense without another. */
 struct implied {

@@ -16,10 +16,11 @@
 
 #include "index_world.h"
 
-#define RECALL_FLOOR       0.90
-#define QUERIES            8u
-#define SCRATCH_FOR_INSERT (4u << 20) /* at least; scratch_size() of one query when that is more   \
-                                       */
+#define RECALL_FLOOR 0.90
+#define QUERIES      8u
+#define SCRATCH_FOR_INSERT                                                                         \
+    (4u << 20) /* at least; scratch_size() of one query when that is more                          \
+                */
 #define ABSENT ((struct sx_doc){NULL, 0, 0})
 
 struct bench {
@@ -465,6 +466,10 @@ out:
 
 void sx_suite__index(struct suite *s)
 {
+    if ((s->report->flags & SX_SUITE_QUICK) != 0) {
+        run_world(s, 401, 8, 0);
+        return;
+    }
     run_world(s, 3001, 16, 0);
     run_world(s, 3001, 16, 1);
     if ((s->pr->caps & SX_INDEX_EXACT) != 0)

@@ -16,11 +16,14 @@
 extern "C" {
 #endif
 
+#define SX_SUITE_QUICK 1u /* a sample of dimensions and sizes, for tests of the suites themselves  \
+                           */
+
 struct sx_suite_report {
     uint32_t size;
     uint32_t n_checks, n_failures; /* out */
-    uint32_t pad;
-    uint64_t seed;   /* of the random data; 0 = fixed default */
+    uint32_t flags;                /* SX_SUITE_QUICK */
+    uint64_t seed;                 /* of the random data; 0 = fixed default */
     const char *dir; /* an existing, empty directory for storage kinds; NULL: they are skipped */
     /* Called per finding and per note ("index 'x': recall 0.97"); may be NULL. */
     void (*line)(void *arg, uint32_t is_failure, const char *text);

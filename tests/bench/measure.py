@@ -153,8 +153,9 @@ class Profile:
     def __init__(self, pid, freq=1999):
         self.dir = tempfile.mkdtemp(prefix="sextant-bench-")
         self.data = os.path.join(self.dir, "perf.data")
-        self.command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(freq), "-p", str(pid),
-                        "-o", self.data]
+        self.perf = ["perf", "--buildid-dir", self.dir]
+        self.command = [*self.perf, "record", "-q", "-e", "cpu-clock", "-F", str(freq),
+                        "-p", str(pid), "-o", self.data]
         self.symbols = []
 
     def __enter__(self):
@@ -166,8 +167,9 @@ class Profile:
     def __exit__(self, kind, value, tb):
         self.proc.send_signal(2)
         self.proc.wait()
-        out = subprocess.run(["perf", "report", "-i", self.data, "--stdio", "--no-children", "-g",
-                              "none", "-F", "overhead,dso,sym"], capture_output=True, text=True)
+        out = subprocess.run([*self.perf, "report", "-i", self.data, "--stdio", "--no-children",
+                              "-g", "none", "-F", "overhead,dso,sym"],
+                             capture_output=True, text=True)
         for line in out.stdout.splitlines():
             m = re.match(r"\s*([\d.]+)%\s+(\S+)\s+\[(.)\]\s+(\S+)", line)
             if m:

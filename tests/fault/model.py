@@ -109,42 +109,40 @@ class Writer:
     def settle(self, records):
         """Compares with the records {id: record} after a restart; adopts the state that is found.
         Returns the list of what is wrong."""
-        wrong = []
-        outcome = set()  # did the operation in flight happen?
-        flight, self.flight = self.flight or {}, None
-        for pid in self.ids:
-            have, was = records.get(pid), self.acked.get(pid)
-            fits = set()
-            if have is None:
-                if was is None:
-                    fits.add(False)
-                if pid in flight and flight[pid] is None:
-                    fits.add(True)
-                if not fits:
-                    wrong.append(f"{self.kind.name} {pid}: acknowledged version {was} is lost")
-            else:
-                v = have["payload"].get("v")
-                if v == was:
-                    fits.add(False)
-                if pid in flight and flight[pid] == v:
-                    fits.add(True)
-                if not fits:
-                    wrong.append(f"{self.kind.name} {pid}: found version {v}, acknowledged {was}, "
-                                 f"in flight {flight.get(pid)}")
-                else:
-                    bad = self.kind.differs(have, pid, v)
-                    if bad:
-                        wrong.append(f"{self.kind.name} {pid} version {v}: {bad}")
-            if pid in flight and len(fits) == 1:
-                outcome |= fits
-        if len(outcome) == 2:
-            wrong.append(f"{self.kind.name}: an operation on {flight} was applied by half")
+        flights = [self.flight] if self.flight else []
+        self.flight = None
+        wrong = judge(self.kind, self.ids, self.acked, flights, records)
         for pid in self.ids:
             if pid in records:
                 self.acked[pid] = records[pid]["payload"]["v"]
             else:
                 self.acked.pop(pid, None)
         return wrong
+
+
+def judge(kind, ids, acked, flights, records):
+    """What is wrong with the records of one writer's ids, given {id: version} of what was acknowledged
+    and the operations that may or may not have happened."""
+    wrong = []
+    outcome = set()  # did the only operation in flight happen?
+    for pid in ids:
+        have, was = records.get(pid), acked.get(pid)
+        v = have["payload"].get("v") if have else None
+        fits = {i for i, f in enumerate(flights) if pid in f and f[pid] == v}
+        if v == was:
+            fits.add(-1)
+        if not fits:
+            wrong.append(f"{kind.name} {pid}: found version {v}, acknowledged {was}, may also be "
+                         f"{[f[pid] for f in flights if pid in f]}")
+        elif have:
+            bad = kind.differs(have, pid, v)
+            if bad:
+                wrong.append(f"{kind.name} {pid} version {v}: {bad}")
+        if len(flights) == 1 and pid in flights[0] and len(fits) == 1:
+            outcome |= fits
+    if len(outcome) == 2:
+        wrong.append(f"{kind.name}: the operation {flights[0]} was applied by half")
+    return wrong
 
 
 def read_all(http, name):

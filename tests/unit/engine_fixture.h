@@ -31,6 +31,7 @@ struct fixture {
     struct eng_conf conf;
     struct sx_module *eng;
     const struct sx_engine_ops *ops;
+    uint64_t max_open; /* 0 = plenty */
 };
 
 /* io: NULL = the kernel's. */
@@ -56,6 +57,7 @@ static inline void fx_start_io(struct fixture *f, const char *rows_kind, const s
     f->conf = (struct eng_conf){.storage_path = f->path,
                                 .rows_kind = rows_kind,
                                 .index_kind = "flat",
+                                .max_open = f->max_open ? f->max_open : 1000,
                                 .log_sync = "always",
                                 .log_sync_ms = 10,
                                 .on_disk_payload = 1,

@@ -7,8 +7,6 @@
 #ifndef STORAGE_HOST_H
 #define STORAGE_HOST_H
 
-#include "sextant/sx_service.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +18,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "sextant/sx_service.h"
 
 enum {
     TH_OPEN = 1,

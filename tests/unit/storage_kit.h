@@ -15,6 +15,7 @@
 #include "sextant/sx_plugin.h"
 #include "sextant/sx_storage.h"
 #include "sextant/sx_text.h"
+
 #include "storage_host.h"
 
 extern const struct sx_plugin storage_mmap_LTX_sx_plugin, storage_ram_LTX_sx_plugin;
@@ -121,6 +122,35 @@ static inline void kit_copy(struct kit *to, struct kit *from)
 
     kit_clear(to);
     assert_int_equal(th_dir_list(from->dir, kit_copy_one, &c, NULL), 0);
+}
+
+/* Runs fn on an empty directory of each mode. */
+static inline void kit_for_modes(void (*fn)(struct kit *k))
+{
+    struct kit k;
+    int mode;
+
+    for (mode = 0; mode < KIT_MODES; mode++) {
+        kit_start(&k, mode);
+        fn(&k);
+        kit_stop(&k);
+    }
+}
+
+/* What files() lists. */
+struct kit_listed {
+    uint32_t n;
+    char name[16][64];
+    uint64_t bytes[16];
+};
+
+static inline void kit_list_sink(void *arg, const char *file, uint64_t bytes)
+{
+    struct kit_listed *l = arg;
+
+    assert_true(l->n < 16);
+    (void)snprintf(l->name[l->n], sizeof(l->name[0]), "%s", file);
+    l->bytes[l->n++] = bytes;
 }
 
 /* --- poking at files --- */
@@ -404,6 +434,14 @@ static inline int kit_blob_sink(void *arg, uint32_t i, const void *p, uint32_t n
 
     if (i != s->seen++ || n != kit_blob_len(s->first + i) || !kit_row_is(p, n, s->first + i))
         s->bad++;
+    return 0;
+}
+
+static inline int kit_count_sink(void *arg, uint32_t i, const void *p, uint32_t n)
+{
+    (void)i;
+    (void)p;
+    *(uint64_t *)arg += n;
     return 0;
 }
 

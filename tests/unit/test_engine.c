@@ -9,9 +9,10 @@
 #define BODY "{\"vectors\":{\"size\":8,\"distance\":\"Dot\"}}"
 
 /* Every component of a point's vector is its round, so a torn or mixed vector shows. */
-static void upsert(struct fixture *f, struct call *c, uint64_t first, uint32_t n, float round, int wait)
+static void upsert_into(struct fixture *f, struct call *c, const char *collection, uint64_t first,
+                        uint32_t n, float round, int wait)
 {
-    call_init(c, SX_OP_POINTS_UPSERT, "c");
+    call_init(c, SX_OP_POINTS_UPSERT, collection);
     struct sx_point_in *p = sx_arena_zalloc(&c->arena, n * sizeof(*p));
     struct sx_vec_in *v = sx_arena_zalloc(&c->arena, n * sizeof(*v));
     struct sx_args_upsert *a = sx_arena_zalloc(&c->arena, sizeof(*a));
@@ -29,6 +30,21 @@ static void upsert(struct fixture *f, struct call *c, uint64_t first, uint32_t n
     c->op.args = a;
     c->op.flags = wait ? SX_OP_WAIT : 0;
     assert_int_equal(f->ops->submit(f->eng->self, &c->op), 0);
+}
+
+static void upsert(struct fixture *f, struct call *c, uint64_t first, uint32_t n, float round, int wait)
+{
+    upsert_into(f, c, "c", first, n, round, wait);
+}
+
+static uint64_t count_of(struct fixture *f, struct call *c, const char *collection)
+{
+    call_init(c, SX_OP_COUNT, collection);
+    struct sx_args_count *a = sx_arena_zalloc(&c->arena, sizeof(*a));
+    c->op.args = a;
+    run_op(f, c);
+    assert_int_equal(c->reply.code, 0);
+    return c->reply.u.count;
 }
 
 static void scroll(struct fixture *f, struct call *c, uint64_t limit)
@@ -239,6 +255,62 @@ static void test_failed_takes_number(void **state)
     fx_remove(&f);
 }
 
+/* More collections in use than may be open: shards are closed and opened again under traffic, and
+ * nothing is lost or seen twice. */
+static void test_closed_when_idle(void **state)
+{
+    (void)state;
+    enum { COLLECTIONS = 12, OPEN = 4, ROUNDS = 150, FLIGHT = 5 };
+    struct fixture f;
+    struct call c[FLIGHT];
+    char name[FLIGHT][16];
+    uint32_t rounds_of[COLLECTIONS] = {0}, seed = 1;
+    fx_dir(&f);
+    f.max_open = OPEN;
+    fx_start(&f, "mmap");
+    struct eng *e = f.eng->self;
+    for (uint32_t i = 0; i < COLLECTIONS; i++) {
+        snprintf(name[0], sizeof(name[0]), "c%u", i);
+        assert_int_equal(create_collection(&f, name[0], BODY), 0);
+    }
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        uint32_t which[FLIGHT];
+        for (uint32_t i = 0; i < FLIGHT; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            which[i] = (seed >> 16) % COLLECTIONS;
+            snprintf(name[i], sizeof(name[i]), "c%u", which[i]);
+            /* Each operation adds one point, so the count tells how many were applied. */
+            upsert_into(&f, &c[i], name[i], 1000 + rounds_of[which[i]]++, 1, (float)round, i & 1);
+        }
+        for (uint32_t i = 0; i < FLIGHT; i++) {
+            call_wait(&c[i]);
+            assert_int_equal(c[i].reply.code, 0);
+            call_fini(&c[i]);
+        }
+    }
+    /* Closing happens behind the traffic; it catches up as soon as shards are at rest. */
+    for (uint32_t i = 0; i < 400 && atomic_load(&e->n_open) > OPEN; i++) {
+        struct call one;
+        snprintf(name[0], sizeof(name[0]), "c%u", i % COLLECTIONS);
+        count_of(&f, &one, name[0]);
+        sx_loops_turn(5);
+        call_fini(&one);
+    }
+    assert_true(atomic_load(&e->n_open) <= OPEN + 1);
+    for (int restart = 0; restart < 2; restart++) {
+        for (uint32_t i = 0; i < COLLECTIONS; i++) {
+            struct call one;
+            snprintf(name[0], sizeof(name[0]), "c%u", i);
+            assert_int_equal(count_of(&f, &one, name[0]), rounds_of[i]);
+            call_fini(&one);
+        }
+        fx_stop(&f, 0);
+        if (restart == 0)
+            fx_start(&f, "mmap");
+    }
+    fx_remove(&f);
+}
+
 /* sx.io with a disk that is full from the n-th write on. */
 static struct sx_io fault_io;
 static const struct sx_io *real_io;
@@ -358,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restart),
         cmocka_unit_test(test_failed_takes_number),
+        cmocka_unit_test(test_closed_when_idle),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_replaced_mmap),
         cmocka_unit_test(test_replaced_ram),

@@ -2,9 +2,9 @@
 /* One writer, readers that never wait for it, flushes in between: for the thread sanitizer as much
  * as for the asserts. A reader may use every row below the count the writer has published, whatever
  * chunk was dropped meanwhile. */
-#include "storage_kit.h"
-
 #include <sched.h>
+
+#include "storage_kit.h"
 
 #define ROW     8u
 #define TOTAL   (5u * 65536u + 1000u)

@@ -43,6 +43,7 @@ static void expect(const struct sx_provider *pr, const struct sx_host *host, con
 {
     struct sx_suite_report report = SX_SUITE_REPORT_INIT;
     struct lines l = {wanted, 0, 0};
+    report.flags = SX_SUITE_QUICK;
     report.line = take_line;
     report.arg = &l;
     assert_int_equal(sx_suite_provider(pr, host, &report), SX_EINTERNAL);

@@ -1,0 +1,328 @@
+"""Modules that are wrong in every way, before the real server.
+
+Whatever is wrong is named exactly, all failing modules are told and not only the first, the exit
+code says so, and the process that asked survives: under --check even what crashes.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import Run, sh, test_modules
+
+# Found by looking at the file or at its descriptor: the text behind the module's name, as a pattern.
+CAUSES = {
+    "bad-caps": r"distance 'BadCaps': unknown capability bits 0x10000000000",
+    "bad-magic": r"not a descriptor: magic 0x315458455359",
+    "lying-sizes": r"distance 'LyingSizes': its table says 4096 bytes, version 1 has \d+",
+    "newer-abi": r"built for ABI 2\.0, this is 1\.\d+",
+    "newer-minor": r"built for ABI 1\.999, this is 1\.\d+",
+    "short-size": r"descriptor of \d+ bytes, ABI 1\.0 has \d+ to \d+",
+    "undefined-symbol": r"undefined symbol: sextant_function_that_does_not_exist",
+    "wrong-symbol": r"the file has no module descriptor 'wrong-symbol'",
+}
+# In order by themselves; what is wrong shows when modules are put together, loaded or mapped.
+LATER = {"constructor-run", "crash-in-load", "duplicate-name-a", "duplicate-name-b", "missing-need"}
+
+
+def modules_of(build, *names):
+    return [str(build / "test-plugins" / f"{n}.so") for n in names]
+
+
+def told(r, path, cause, start):
+    """The one line about a module: by --check on a line of its own, at a start in the log."""
+    text = (r"ERROR sextant::startup: module '%s': %s" if start else r"FAIL %s: %s")
+    found = re.findall("^.*" + text % (re.escape(path), cause) + "$", r.stdout, re.M)
+    assert len(found) == 1, (path, cause, r.stdout)
+
+
+def test_every_module_is_expected():
+    assert {m for m in test_modules() if not m.startswith("null-")} == set(CAUSES) | LATER
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["check", "start"])
+@pytest.mark.parametrize("name", sorted(CAUSES))
+def test_cause(run, shared, name, start):
+    path, = modules_of(shared, name)
+    r = run.start([path]) if start else run.check([path])
+    assert r.returncode == 1, r.stdout
+    told(r, path, CAUSES[name], start)
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["check", "start"])
+def test_all_are_told(run, shared, start):
+    """Wrong files, wrong names and right modules in one list: exactly the wrong ones are told."""
+    wrong = modules_of(shared, *sorted(CAUSES))
+    right = modules_of(shared, "null-tokenizer", "null-objstore")
+    missing = "/nowhere/index-mine.so"
+    r = (run.start if start else run.check)([right[0], *wrong, missing, "transport-nothing", right[1]])
+    assert r.returncode == 1, r.stdout
+    for path, name in zip(wrong, sorted(CAUSES)):
+        told(r, path, CAUSES[name], start)
+    told(r, missing, "/nowhere/index-mine.so: No such file or directory", start)
+    told(r, "transport-nothing", r"not built in, and no file transport-nothing\.so in .*; "
+                                 r"install package sextant-plugin-nothing", start)
+    failed = r"ERROR sextant::startup: module " if start else r"^FAIL "
+    assert len(re.findall(failed, r.stdout, re.M)) == len(wrong) + 2, r.stdout
+
+
+@pytest.mark.parametrize("name", sorted(CAUSES))
+def test_cause_under_sanitizers(checked, place, name):
+    """Nothing behind a lying size, a foreign ABI or a null is read on the way to the refusal."""
+    path, = modules_of(checked, name)
+    run = Run(checked / "sextant", place)
+    for start in (False, True):
+        r = run.start([path]) if start else run.check([path])
+        assert r.returncode == 1, r.stdout
+        told(r, path, CAUSES[name], start)
+        assert "Sanitizer" not in r.stdout and "runtime error" not in r.stdout, r.stdout
+
+
+# --- right by themselves ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("start", [False, True], ids=["check", "start"])
+def test_missing_need(run, shared, start):
+    path, = modules_of(shared, "missing-need")
+    r = run.start([path]) if start else run.check([path])
+    assert r.returncode == 1, r.stdout
+    assert re.search(r"module 'missing-need' needs index 'of-which-nobody-heard', which no loaded "
+                     r"module provides; install package sextant-plugin-of-which-nobody-heard",
+                     r.stdout), r.stdout
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["check", "start"])
+def test_two_providers_of_one_name(run, shared, start):
+    both = modules_of(shared, "duplicate-name-a", "duplicate-name-b")
+    r = run.start(both) if start else run.check(both)
+    assert r.returncode == 1, r.stdout
+    assert re.search(r"distance 'Twin' is provided by both 'duplicate-name-a' and 'duplicate-name-b' "
+                     r"with the same priority; choose one with sextant\.providers\.distance\.Twin",
+                     r.stdout), r.stdout
+
+
+def test_configuration_chooses_between_two(run, shared):
+    both = modules_of(shared, "duplicate-name-a", "duplicate-name-b")
+    r = run.check(both, providers="{distance: {Twin: duplicate-name-b}}")
+    assert r.returncode == 0, r.stdout
+    r = run.check(both, providers="{distance: {Twin: duplicate-name-c}}")
+    assert r.returncode == 1 and "duplicate-name-c" in r.stdout, r.stdout
+
+
+def test_one_module_twice(run, shared, place):
+    path, = modules_of(shared, "null-tokenizer")
+    copy = place / "null-tokenizer.so"
+    shutil.copy(path, copy)
+    r = run.check([path, str(copy)])
+    assert r.returncode == 1, r.stdout
+    assert f"module 'null-tokenizer' is loaded already, from {path}" in r.stdout, r.stdout
+
+
+def test_crash_in_load_is_named(run, shared, release):
+    """A module that crashes when it is called takes the server with it; the last words say who."""
+    path, = modules_of(shared, "crash-in-load")
+    r = run.start([path])
+    assert r.returncode < 0, r.stdout
+    assert re.search(r"^panic: SIG\w+ .* in crash-in-load$", r.stdout, re.M), r.stdout
+    assert re.search(r"^  crash-in-load\.so\+0x", r.stdout, re.M), r.stdout
+    r = sh(release / "sextant-plugin-check", "--suite", path, check=False)
+    assert r.returncode == 1 and re.search(r"dies of signal 11 .* while running the suites", r.stdout)
+
+
+def test_checker_refuses_constructor_without_running_it(shared, release):
+    path, = modules_of(shared, "constructor-run")
+    r = sh(release / "sextant-plugin-check", "--suite", path, check=False)
+    assert r.returncode == 1, r.stdout
+    assert "has constructors" in r.stdout and "constructor ran" not in r.stdout, r.stdout
+
+
+@pytest.mark.parametrize("name", sorted(set(CAUSES)))
+def test_checker_names_the_cause(shared, release, name):
+    """The author's tool says what the server would say (a file of another name is told as such)."""
+    path, = modules_of(shared, name)
+    r = sh(release / "sextant-plugin-check", path, check=False)
+    want = r"does not export 'wrong_symbol_LTX_sx_plugin'" if name == "wrong-symbol" else CAUSES[name]
+    assert r.returncode == 1 and re.search(want, r.stdout), r.stdout
+
+
+def test_test_modules_need_leave(run, shared):
+    path, = modules_of(shared, "duplicate-name-a")
+    for r in (run.check([path], allow_test=False), run.start([path], allow_test=False)):
+        assert r.returncode == 1, r.stdout
+        assert f"module '{path}': is for tests only (sextant.allow_test_plugins is false)" in r.stdout
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def good(release, place):
+    """A copy of a real module in a proper folder; changed by each test in one way."""
+    d = place / "modules"
+    d.mkdir()
+    d.chmod(0o755)
+    path = d / "index-flat.so"
+    shutil.copy(release / "lib/sextant/plugins-1/index-flat.so", path)
+    path.chmod(0o644)
+    return path
+
+
+def refused(run, path, cause):
+    for start in (False, True):
+        r = run.start([path]) if start else run.check([path])
+        assert r.returncode == 1, r.stdout
+        told(r, str(path), cause, start)
+
+
+def test_a_path_beats_the_built_in(run, good):
+    r = run.check([good])
+    assert r.returncode == 0 and f"ok   {good}" in r.stdout, r.stdout
+    line, = [x for x in run([good], "--list-plugins").stdout.splitlines() if x.startswith("index-flat ")]
+    assert str(good) in line
+    line, = [x for x in run([], "--list-plugins").stdout.splitlines() if x.startswith("index-flat ")]
+    assert "builtin" in line
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666, 0o777])
+def test_file_that_others_may_write(run, good, mode):
+    good.chmod(mode)
+    refused(run, good, rf"file {good} may be written by others \(mode {mode:04o}\)")
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
+def test_folder_that_others_may_write(run, good, mode):
+    good.parent.chmod(mode)
+    refused(run, good, rf"directory {good.parent} may be written by others \(mode {mode:04o}\)")
+
+
+def test_owner(run, good):
+    nobody = 65534
+    os.chown(good, nobody, nobody)
+    refused(run, good, f"file {good} belongs to user {nobody}; root or the user of the server must own it")
+    os.chown(good, os.geteuid(), os.getegid())
+    os.chown(good.parent, nobody, nobody)
+    refused(run, good,
+            f"directory {good.parent} belongs to user {nobody}; root or the user of the server must own it")
+
+
+def test_owner_as_another_user(release, place, good):
+    """A server without root takes what root owns and what it owns, nothing of a third user."""
+    binary = place / "sextant"
+    shutil.copy(release / "sextant", binary)
+    run = Run(binary, place)
+    nobody, third = 65534, 65533
+    assert run.check([good], user=nobody).returncode == 0
+    os.chown(good, nobody, nobody)
+    assert run.check([good], user=nobody).returncode == 0
+    os.chown(good, third, third)
+    r = run.check([good], user=nobody)
+    assert r.returncode == 1, r.stdout
+    told(r, str(good), f"file {good} belongs to user {third}; root or the user of the server must own it",
+         False)
+
+
+def test_links_are_followed_first(run, good, place):
+    """What counts is the file that a link leads to, and its folder; the link's name is the module's."""
+    link = place / "index-flat.so"
+    link.symlink_to(good)
+    assert run.check([link]).returncode == 0
+    good.chmod(0o666)
+    refused(run, link, rf"file {good} may be written by others \(mode 0666\)")
+    good.chmod(0o644)
+    good.parent.chmod(0o777)
+    refused(run, link, rf"directory {good.parent} may be written by others \(mode 0777\)")
+    good.parent.chmod(0o755)
+    other = place / "index-other.so"
+    other.symlink_to(good)
+    refused(run, other, "the file has no module descriptor 'index-other'")
+    dangling = place / "index-gone.so"
+    dangling.symlink_to(place / "nothing")
+    refused(run, dangling, f"{dangling}: No such file or directory")
+
+
+def test_linked_folder(run, good, place):
+    link = place / "linked"
+    link.symlink_to(good.parent)
+    assert run.check([link / good.name]).returncode == 0
+    good.parent.chmod(0o777)
+    refused(run, link / good.name, rf"directory {good.parent} may be written by others \(mode 0777\)")
+
+
+def test_not_a_regular_file(run, good):
+    good.unlink()
+    good.mkdir()
+    refused(run, good, f"{good} is not a regular file")
+    good.rmdir()
+    os.mkfifo(good, 0o644)
+    refused(run, good, f"{good} is not a regular file")  # and does not wait for a writer
+    good.unlink()
+    good.symlink_to("/dev/zero")
+    refused(run, good, "/dev/zero is not a regular file")
+
+
+def test_renamed_file(run, good):
+    path = good.rename(good.parent / "index-mine.so")
+    refused(run, path, "the file has no module descriptor 'index-mine'")
+
+
+def test_libtool_files_are_not_read(run, good):
+    """A .la file may name any library, with paths of its own: it is neither opened nor looked for."""
+    la = good.parent / "index-lib.la"
+    la.write_text(f"# index-lib.la - a libtool library file\ndlname='{good.name}'\n"
+                  f"library_names='{good.name}'\ninstalled=yes\nlibdir='{good.parent}'\n")
+    la.chmod(0o644)
+    refused(run, la, "invalid ELF header")
+    r = run.check(["index-lib"], plugin_dir=f'"{good.parent}"')
+    assert r.returncode == 1, r.stdout
+    told(r, "index-lib", r"not built in, and no file index-lib\.so in .*", False)
+
+
+def test_names_are_looked_for_in_the_folders_of_the_rules_only(run, good):
+    path = good.rename(good.parent / "index-mine.so")
+    env = {k: str(path.parent) for k in ("LD_LIBRARY_PATH", "LTDL_LIBRARY_PATH")}
+    r = run.check(["index-mine"], env=env)
+    assert r.returncode == 1, r.stdout
+    told(r, "index-mine", r"not built in, and no file index-mine\.so in .*", False)
+    for name in ("modules/index-mine.so", "./index-mine.so", "../modules/index-mine.so", ""):
+        r = run.check([name])
+        assert r.returncode == 1, r.stdout
+        told(r, name, "'.*' is neither the name of a module nor an absolute path", False)
+    r = run.check(["index-mine"], plugin_dir=f'"{path.parent}"')
+    told(r, "index-mine", "the file has no module descriptor 'index-mine'", False)
+
+
+def damaged(good, change):
+    data = bytearray(good.read_bytes())
+    good.write_bytes(change(data))
+
+
+@pytest.mark.parametrize("what, change, cause", [
+    ("empty", lambda d: b"", "file too short"),
+    ("text", lambda d: b"# nothing to load here\n" * 50, "invalid ELF header"),
+    ("32 bit", lambda d: d[:4] + b"\x01" + d[5:], "wrong ELF class: ELFCLASS32"),
+    ("half", lambda d: d[:1000], ".+"),
+], ids=lambda v: v if isinstance(v, str) and v in ("empty", "text", "32 bit", "half") else "")
+def test_damaged_file(run, good, what, change, cause):
+    damaged(good, change)
+    refused(run, good, cause)
+
+
+def test_missing_library(run, place):
+    """The cause is the library, not "file not found"."""
+    src = place / "part.c"
+    src.write_text("int part(void); int part(void) { return 1; }\n")
+    sh("gcc", "-shared", "-fPIC", "-o", place / "libpart.so", src)
+    user = place / "user.c"
+    user.write_text("int part(void); int use(void); int use(void) { return part(); }\n")
+    path = place / "index-user.so"
+    sh("gcc", "-shared", "-fPIC", "-o", path, user, f"-L{place}", "-lpart")
+    (place / "libpart.so").unlink()
+    refused(run, path, "libpart.so: cannot open shared object file: No such file or directory")
+
+
+def test_disable(run):
+    r = run.check([], disable="[index-flat]")
+    assert r.returncode == 1 or "index-flat" not in run([], "--list-plugins", disable="[index-flat]").stdout
+    r = run.check([], disable="[index-nothing]")
+    assert r.returncode == 1 and "sextant.disable names no built-in module" in r.stdout, r.stdout
