@@ -494,6 +494,13 @@ static int io_reserve(uint64_t n, void **out, struct sx_err *err)
     return 0;
 }
 
+static int io_commit(void *p, uint64_t n, struct sx_err *err)
+{
+    if (mprotect(p, n, PROT_READ | PROT_WRITE) != 0)
+        return sx_io_errno(err, errno, "cannot use", "reserved memory");
+    return 0;
+}
+
 static int io_advise(void *p, uint64_t n, uint32_t what)
 {
     int advice;
@@ -540,6 +547,7 @@ static const struct sx_io table = {
     .unmap = io_unmap,
     .reserve = io_reserve,
     .advise = io_advise,
+    .commit = io_commit,
 };
 
 const struct sx_io *sx_io_plain(void)

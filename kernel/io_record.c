@@ -435,6 +435,11 @@ static void rec_unmap(void *p, uint64_t n)
     base->unmap(p, n);
 }
 
+static int rec_commit(void *p, uint64_t n, struct sx_err *err)
+{
+    return base->commit(p, n, err);
+}
+
 static int rec_reserve(uint64_t n, void **out, struct sx_err *err)
 {
     return base->reserve(n, out, err);
@@ -467,6 +472,7 @@ static const struct sx_io table = {
     .map = rec_map,
     .unmap = rec_unmap,
     .reserve = rec_reserve,
+    .commit = rec_commit,
     .advise = rec_advise,
 };
 

@@ -93,8 +93,9 @@ def generate(n=50000, dim=384, queries=1000, seed=7):
     x *= scale
     x /= np.linalg.norm(x, axis=1)[:, None]
     names = _names(rng, n_clusters)
-    payloads = [json.dumps({"package": f"{names[c]}-{i}", "summary": f"a point of cluster {names[c]}",
-                            "section": names[c], "size": int(c) * 1000 + i % 1000}).encode()
+    payloads = [json.dumps({"package": f"{names[c]}-{i}", "section": names[c],
+                            "summary": f"a point of cluster {names[c]}",
+                            "size": int(c) * 1000 + i % 1000}).encode()
                 for i, c in enumerate(cluster[:n])]
     texts = [f"a point of cluster {names[c]}" for c in cluster[n:]]
     return Dataset(f"generated: {n} x {dim}, 2000 clusters, seed {seed}", x[:n].astype(np.float16),

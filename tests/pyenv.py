@@ -1,4 +1,4 @@
-"""Python modules for scripts that are started by hand: those of tests/requirements.txt, in build/venv.
+"""Python modules for scripts that are started by hand: tests/requirements.txt, in build/venv.
 
 A script calls need("numpy") before it imports numpy. Where the running Python has it, nothing
 happens; else the environment that scripts/test uses is made, if it is not there yet, and the script

@@ -84,6 +84,35 @@ typedef __m128i w_bytes_t;
 #define w_load(p, i)           _mm_loadu_si128((const void *)((const uint8_t *)(p) + (i)))
 #define w_load_rest(p, i, dim) load_last((const uint8_t *)(p) + (dim), (dim) - (i), (dim))
 
+/* Eight floats to 32-bit numbers of a byte's range: the larger of (x, 0) is 0 for NaN too. */
+static X86_INLINE __m256i cast8(__m256 x)
+{
+    x = _mm256_min_ps(_mm256_max_ps(x, _mm256_setzero_ps()), _mm256_set1_ps(255.0f));
+    return _mm256_cvttps_epi32(x);
+}
+
+/* Packing works in halves of a register: 0-3 8-11 4-7 12-15 is put in order before the last step.
+ */
+static X86_INLINE w_bytes_t pack16(__m256i low, __m256i high)
+{
+    __m256i x = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+    return _mm_packus_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+}
+
+static X86_INLINE w_bytes_t w_cast(const void *p, uint32_t i)
+{
+    const float *f = (const float *)p + i;
+    return pack16(cast8(_mm256_loadu_ps(f)), cast8(_mm256_loadu_ps(f + 8)));
+}
+
+static X86_INLINE w_bytes_t w_cast_rest(const void *p, uint32_t i, uint32_t dim)
+{
+    uint32_t n = dim - i, first = n < 8 ? n : 8;
+    __m256 low = v_load_rest(p, i, i + first, SX_DT_F32);
+    __m256 high = v_load_rest(p, i + first, i + n, SX_DT_F32);
+    return pack16(cast8(low), cast8(high));
+}
+
 static X86_INLINE w_t w_dot(w_t acc, w_bytes_t q, w_bytes_t v)
 {
     return _mm256_add_epi32(acc,

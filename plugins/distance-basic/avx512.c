@@ -60,6 +60,27 @@ typedef __m256i w_bytes_t;
 #define w_load_rest(p, i, dim)                                                                     \
     _mm256_maskz_loadu_epi8((__mmask32)((1u << ((dim) - (i))) - 1), (const uint8_t *)(p) + (i))
 
+/* Sixteen floats to bytes: the larger of (x, 0) is 0 for NaN too. */
+static X86_INLINE __m128i cast16(__m512 x)
+{
+    x = _mm512_min_ps(_mm512_max_ps(x, _mm512_setzero_ps()), _mm512_set1_ps(255.0f));
+    return _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(x));
+}
+
+static X86_INLINE w_bytes_t w_cast(const void *p, uint32_t i)
+{
+    const float *f = (const float *)p + i;
+    return _mm256_set_m128i(cast16(_mm512_loadu_ps(f + 16)), cast16(_mm512_loadu_ps(f)));
+}
+
+static X86_INLINE w_bytes_t w_cast_rest(const void *p, uint32_t i, uint32_t dim)
+{
+    const float *f = (const float *)p + i;
+    uint32_t m = (1u << (dim - i)) - 1;
+    return _mm256_set_m128i(cast16(_mm512_maskz_loadu_ps((__mmask16)(m >> 16), f + 16)),
+                            cast16(_mm512_maskz_loadu_ps((__mmask16)m, f)));
+}
+
 static X86_INLINE w_t w_dot(w_t acc, w_bytes_t q, w_bytes_t v)
 {
     return _mm512_add_epi32(acc,

@@ -21,7 +21,8 @@ enum {
     DISTB_F16 = 2,     /* f32 query, half rows */
     DISTB_F16_F16 = 3, /* half query (a stored row), half rows */
     DISTB_U8 = 4,      /* byte query, byte rows */
-    DISTB_VARIANTS = 5
+    DISTB_U8_F32 = 5,  /* f32 query, cast to bytes on the way, byte rows */
+    DISTB_VARIANTS = 6
 };
 
 /* Byte sums are kept in u32: 65 536 * 255^2 is the largest that fits. Wider vectors (the wire stops

@@ -140,8 +140,7 @@ static DISTB_INLINE void float_group(const void *q,
 
 #include "kernels_u8.h"
 
-/* --- one row, four rows: floats or bytes
- * ---------------------------------------------------------- */
+/* --- one row, four rows: floats or bytes --- */
 
 static DISTB_INLINE float score_one(const void *q,
                                     const void *row,
@@ -153,7 +152,7 @@ static DISTB_INLINE float score_one(const void *q,
                                     const int tail)
 {
     if (rt == SX_DT_U8)
-        return u8_one(q, row, dim, qq, metric);
+        return u8_one(q, row, dim, qq, metric, qt);
     return float_one(q, row, dim, metric, qt, rt, tail);
 }
 
@@ -169,19 +168,19 @@ static DISTB_INLINE void score_group(const void *q,
                                      float *out)
 {
     if (rt == SX_DT_U8)
-        u8_group(q, r, next, dim, qq, metric, out);
+        u8_group(q, r, next, dim, qq, metric, qt, out);
     else
         float_group(q, r, next, dim, metric, qt, rt, tail, out);
 }
 
 /* What of the query is the same for every row: its squared length, for byte cosine. */
-static DISTB_INLINE uint64_t query_part(const void *q, uint32_t dim, const int metric, const int rt)
+static DISTB_INLINE uint64_t
+query_part(const void *q, uint32_t dim, const int metric, const int qt, const int rt)
 {
-    return rt == SX_DT_U8 && metric == DISTB_COS ? u8_square(q, dim) : 0;
+    return rt == SX_DT_U8 && metric == DISTB_COS ? u8_square(q, dim, qt) : 0;
 }
 
-/* --- many rows
- * ------------------------------------------------------------------------------------ */
+/* --- many rows --- */
 
 /* Rows by number. While four rows are multiplied, the lines of the next four are on their way: the
  * gain of a batch is this overlap, not the saved calls. */
@@ -196,7 +195,7 @@ static DISTB_INLINE void score_ids(const void *q,
                                    const int rt,
                                    const int tail)
 {
-    const uint64_t qq = query_part(q, dim, metric, rt);
+    const uint64_t qq = query_part(q, dim, metric, qt, rt);
     const uint8_t *r[DISTB_GROUP], *next[DISTB_GROUP];
     uint32_t i = 0;
     if (n >= DISTB_GROUP)
@@ -226,7 +225,7 @@ static DISTB_INLINE void score_rows(const void *q,
                                     const int rt,
                                     const int tail)
 {
-    const uint64_t qq = query_part(q, dim, metric, rt);
+    const uint64_t qq = query_part(q, dim, metric, qt, rt);
     const uint32_t stride = rows->stride, in_chunk = 1u << rows->shift;
     while (n > 0) {
         uint32_t run = in_chunk - (first & (in_chunk - 1));
@@ -252,13 +251,12 @@ static DISTB_INLINE void score_rows(const void *q,
     }
 }
 
-/* --- the table
- * ------------------------------------------------------------------------------------ */
+/* --- the table --- */
 
 #define DISTB_FNS(name, metric, qt, rt, tail)                                                      \
     static float name##_pair(const void *q, const void *row, uint32_t dim)                         \
     {                                                                                              \
-        return score_one(q, row, dim, query_part(q, dim, metric, rt), metric, qt, rt, tail);       \
+        return score_one(q, row, dim, query_part(q, dim, metric, qt, rt), metric, qt, rt, tail);   \
     }                                                                                              \
     static void name##_ids(const void *q, const struct sx_rows *rows, const uint32_t *ids,         \
                            uint32_t n, uint32_t dim, float *out)                                   \
@@ -281,9 +279,13 @@ DISTB_FLOATS(dot, DISTB_DOT)
 DISTB_FLOATS(l2, DISTB_L2)
 DISTB_FLOATS(l1, DISTB_L1)
 DISTB_FNS(dot_u8, DISTB_DOT, SX_DT_U8, SX_DT_U8, 1)
+DISTB_FNS(dot_u8_f32, DISTB_DOT, SX_DT_F32, SX_DT_U8, 1)
 DISTB_FNS(l2_u8, DISTB_L2, SX_DT_U8, SX_DT_U8, 1)
+DISTB_FNS(l2_u8_f32, DISTB_L2, SX_DT_F32, SX_DT_U8, 1)
 DISTB_FNS(l1_u8, DISTB_L1, SX_DT_U8, SX_DT_U8, 1)
+DISTB_FNS(l1_u8_f32, DISTB_L1, SX_DT_F32, SX_DT_U8, 1)
 DISTB_FNS(cos_u8, DISTB_COS, SX_DT_U8, SX_DT_U8, 1)
+DISTB_FNS(cos_u8_f32, DISTB_COS, SX_DT_F32, SX_DT_U8, 1)
 
 #define DISTB_ENTRY(name)                                                                          \
     {                                                                                              \
@@ -292,7 +294,7 @@ DISTB_FNS(cos_u8, DISTB_COS, SX_DT_U8, SX_DT_U8, 1)
 #define DISTB_ROW(floats, bytes)                                                                   \
     {                                                                                              \
         DISTB_ENTRY(floats##_f32_x16), DISTB_ENTRY(floats##_f32), DISTB_ENTRY(floats##_f16),       \
-            DISTB_ENTRY(floats##_f16_f16), DISTB_ENTRY(bytes##_u8)                                 \
+            DISTB_ENTRY(floats##_f16_f16), DISTB_ENTRY(bytes##_u8), DISTB_ENTRY(bytes##_u8_f32)    \
     }
 #define DISTB_TABLE(name)                                                                          \
     const struct distb_table name = {                                                              \

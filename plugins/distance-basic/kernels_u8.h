@@ -7,6 +7,7 @@
  *   w_t, W_LANES                       partial integer sums; bytes taken per step
  *   w_bytes_t                          W_LANES bytes as loaded (for cheap reuse of the query)
  *   w_zero()  w_load(p, i)  w_load_rest(p, i, dim)
+ *   w_cast(p, i)  w_cast_rest(p, i, dim)   the same out of floats
  *   w_dot(acc, q, v)  w_l2(acc, q, v)  w_l1(acc, q, v)
  *   w_sum(acc)                         u64
  *
@@ -14,6 +15,18 @@
  * is 0, so it keeps a second sum per row. */
 #ifndef DISTB_KERNELS_U8_H
 #define DISTB_KERNELS_U8_H
+
+/* A float query becomes bytes as a vector on its way in does: truncated toward zero, kept within 0
+ * and 255, NaN is 0. Done once per step for four rows. */
+static DISTB_INLINE w_bytes_t q_load(const void *q, uint32_t i, const int qt)
+{
+    return qt == SX_DT_F32 ? w_cast(q, i) : w_load(q, i);
+}
+
+static DISTB_INLINE w_bytes_t q_load_rest(const void *q, uint32_t i, uint32_t dim, const int qt)
+{
+    return qt == SX_DT_F32 ? w_cast_rest(q, i, dim) : w_load_rest(q, i, dim);
+}
 
 static DISTB_INLINE w_t w_step(w_t acc, w_bytes_t q, w_bytes_t v, const int metric)
 {
@@ -35,31 +48,31 @@ static DISTB_INLINE float u8_finish(uint64_t s, uint64_t qq, uint64_t vv, const 
 }
 
 /* Sum of squares. */
-static DISTB_INLINE uint64_t u8_square(const void *q, uint32_t dim)
+static DISTB_INLINE uint64_t u8_square(const void *q, uint32_t dim, const int qt)
 {
     w_t a = w_zero();
     uint32_t i = 0;
     for (; i + W_LANES <= dim; i += W_LANES)
-        a = w_dot(a, w_load(q, i), w_load(q, i));
+        a = w_dot(a, q_load(q, i, qt), q_load(q, i, qt));
     if (i < dim)
-        a = w_dot(a, w_load_rest(q, i, dim), w_load_rest(q, i, dim));
+        a = w_dot(a, q_load_rest(q, i, dim, qt), q_load_rest(q, i, dim, qt));
     return w_sum(a);
 }
 
 static DISTB_INLINE float
-u8_one(const void *q, const void *row, uint32_t dim, uint64_t qq, const int metric)
+u8_one(const void *q, const void *row, uint32_t dim, uint64_t qq, const int metric, const int qt)
 {
     w_t a = w_zero(), vv = w_zero();
     uint32_t i = 0;
     for (; i + W_LANES <= dim; i += W_LANES) {
         w_bytes_t v = w_load(row, i);
-        a = w_step(a, w_load(q, i), v, metric);
+        a = w_step(a, q_load(q, i, qt), v, metric);
         if (metric == DISTB_COS)
             vv = w_dot(vv, v, v);
     }
     if (i < dim) {
         w_bytes_t v = w_load_rest(row, i, dim);
-        a = w_step(a, w_load_rest(q, i, dim), v, metric);
+        a = w_step(a, q_load_rest(q, i, dim, qt), v, metric);
         if (metric == DISTB_COS)
             vv = w_dot(vv, v, v);
     }
@@ -72,6 +85,7 @@ static DISTB_INLINE void u8_group(const void *q,
                                   uint32_t dim,
                                   uint64_t qq,
                                   const int metric,
+                                  const int qt,
                                   float *out)
 {
     w_t a[DISTB_GROUP], vv[DISTB_GROUP];
@@ -79,7 +93,7 @@ static DISTB_INLINE void u8_group(const void *q,
         a[j] = vv[j] = w_zero();
     uint32_t i = 0;
     for (; i + W_LANES <= dim; i += W_LANES) {
-        w_bytes_t qv = w_load(q, i);
+        w_bytes_t qv = q_load(q, i, qt);
         if (i % 64 == 0)
             prefetch_group(next, i, 1);
         for (uint32_t j = 0; j < DISTB_GROUP; j++) {
@@ -90,7 +104,7 @@ static DISTB_INLINE void u8_group(const void *q,
         }
     }
     if (i < dim) {
-        w_bytes_t qv = w_load_rest(q, i, dim);
+        w_bytes_t qv = q_load_rest(q, i, dim, qt);
         for (uint32_t j = 0; j < DISTB_GROUP; j++) {
             w_bytes_t v = w_load_rest(r[j], i, dim);
             a[j] = w_step(a[j], qv, v, metric);

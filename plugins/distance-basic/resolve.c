@@ -35,6 +35,8 @@ static int variant_for(uint32_t q_dtype, uint32_t row_dtype, uint32_t dim)
         return DISTB_F16_F16;
     if (q_dtype == SX_DT_U8 && row_dtype == SX_DT_U8)
         return DISTB_U8;
+    if (q_dtype == SX_DT_F32 && row_dtype == SX_DT_U8)
+        return DISTB_U8_F32;
     return -1;
 }
 
@@ -49,7 +51,7 @@ static int resolve_metric(uint32_t metric,
     if (variant < 0 || dim == 0 || out->size < sizeof(struct sx_kernel))
         return SX_EUNSUPPORTED;
     const struct distb_table *t = table_for(cpu);
-    if (variant == DISTB_U8 && dim > DISTB_U8_DIM_MAX)
+    if (row_dtype == SX_DT_U8 && dim > DISTB_U8_DIM_MAX)
         t = &distb_scalar;
     const struct distb_fns *f = &t->fn[metric][variant];
     out->align = row_dtype == SX_DT_F32 ? 4 : row_dtype == SX_DT_F16 ? 2 : 1;

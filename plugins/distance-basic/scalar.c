@@ -91,6 +91,27 @@ static __attribute__((noinline)) w_bytes_t w_load_rest(const void *p, uint32_t i
     return v;
 }
 
+static GENERIC_INLINE uint8_t cast1(float x)
+{
+    return x >= 255.0f ? 255 : x > 0.0f ? (uint8_t)x : 0;
+}
+
+static GENERIC_INLINE w_bytes_t w_cast(const void *p, uint32_t i)
+{
+    w_bytes_t v;
+    for (uint32_t j = 0; j < W_LANES; j++)
+        v.b[j] = cast1(((const float *)p)[i + j]);
+    return v;
+}
+
+static __attribute__((noinline)) w_bytes_t w_cast_rest(const void *p, uint32_t i, uint32_t dim)
+{
+    w_bytes_t v = {{0}};
+    for (uint32_t j = 0; i + j < dim; j++)
+        v.b[j] = cast1(((const float *)p)[i + j]);
+    return v;
+}
+
 static GENERIC_INLINE w_t w_dot(w_t acc, w_bytes_t q, w_bytes_t v)
 {
     uint32_t s = 0;

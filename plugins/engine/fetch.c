@@ -145,8 +145,11 @@ int eng_fetch(struct eng_shard *s, const struct eng_reader *r, const uint32_t *r
         records[i].vectors = NULL;
         records[i].payload = (struct sx_doc){NULL, 0, 0};
     }
-    if (n && payload->mode != SX_SEL_NONE)
+    if (n && payload->mode != SX_SEL_NONE) {
         rc = fetch_payloads(s, r, rows, n, payload, arena, records, err);
+        if (rc == SX_ECORRUPT)
+            eng_shard_damaged(s, err);
+    }
     if (rc == 0 && n && vectors->mode != SX_SEL_NONE)
         rc = fetch_vectors(s, r, rows, n, vectors, arena, records, err);
     return rc;

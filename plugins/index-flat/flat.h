@@ -30,8 +30,7 @@ struct flat_index {
     const struct sx_index_source *source;
 };
 
-/* --- hits.c: [A]
- * ---------------------------------------------------------------------------------- */
+/* --- hits.c: [A] --- */
 
 /* The best `cap` hits so far, in the caller's array: unordered until full, then a heap whose root
  * is the worst. Order: higher score first, then smaller node; NaN after everything, -0 equals 0. */
@@ -57,8 +56,7 @@ void flat_top_offer(struct flat_top *t, const uint32_t *nodes, const float *scor
 /* Sorts best first; the structure is spent. */
 void flat_top_sort(struct flat_top *t);
 
-/* --- visible.c: [A]
- * ------------------------------------------------------------------------------- */
+/* --- visible.c: [A] --- */
 
 /* Writes the nodes of [first, first + n) that may be returned, ascending, and says how many. first
  * is a multiple of 64. `present` are the vectors' rows: nodes of a removed chunk have nothing to
@@ -69,8 +67,7 @@ uint32_t flat_visible(const struct sx_view *view,
                       uint32_t n,
                       uint32_t *out);
 
-/* --- search.c: callbacks of the kind, see sx_index.h
- * ------------------------------------------------ */
+/* --- search.c: callbacks of the kind, see sx_index.h --- */
 
 uint64_t flat_scratch_size(void *self, void *ix, uint32_t nq, uint32_t k, struct sx_doc params);
 int flat_search(void *self,

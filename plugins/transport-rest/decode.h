@@ -20,6 +20,7 @@ struct rest_dec {
     uint32_t n_valid, dim;   /* dim: length of the last dense vector, a hint for the next */
     uint32_t empty_model;    /* the last inference object's model is "" */
     const char *unsupported; /* first thing asked for that is not served */
+    const struct sx_reg *reg; /* words that modules add (distances); NULL = none */
     struct sx_str err;       /* the client's text without class prefix */
 };
 

@@ -7,6 +7,8 @@
  * Threads: one body at a time per rest_dec. */
 #include <string.h>
 
+#include "sextant/sx_plugin.h"
+
 #include "decode_schema.h"
 
 /* Last: it poisons names. */
@@ -156,7 +158,9 @@ static const struct rest_field vector_fields[] = {
      .flags = REST_FIELD_REQUIRED | REST_FIELD_MIN | REST_FIELD_MAX,
      .min = 1,
      .max = 65536},
-    {ENUM("distance", distances), .flags = REST_FIELD_REQUIRED},
+    {ENUM("distance", distances),
+     .limit = SX_KIND_DISTANCE,
+     .flags = REST_FIELD_REQUIRED | REST_FIELD_PROVIDED},
     {OBJ("hnsw_config", hnsw)},
     {UNION("quantization_config|quantization", quantization)},
     {BOOL("on_disk")},

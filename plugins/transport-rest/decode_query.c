@@ -46,12 +46,9 @@ int rest_vector_input(struct rest_dec *d, const char *path, const char *step, st
     return 1;
 }
 
-static void nearest(struct rest_dec *d, struct sx_query *q, const struct sx_vec_in *v)
+/* Whether the kind of the vector fits its name is the engine's to judge. */
+static void nearest(struct sx_query *q, const struct sx_vec_in *v)
 {
-    if (v->kind == SX_VEC_SPARSE)
-        rest_unsupported(d, "query by a sparse vector");
-    else if (v->kind == SX_VEC_MULTI)
-        rest_unsupported(d, "query by a multivector");
     q->kind = SX_Q_NEAREST;
     q->vector = *v;
 }
@@ -75,7 +72,7 @@ static int nearest_object(struct rest_dec *d,
         if (rc <= 0)
             return rc;
     }
-    nearest(d, q, &v);
+    nearest(q, &v);
     return 1;
 }
 
@@ -122,7 +119,7 @@ static int query_field(struct rest_dec *d, struct sx_query *q, const char *path)
         return rc < 0 ? rc : SX_OK;
     rc = rest_vector_input(d, path, "query", &v);
     if (rc > 0) {
-        nearest(d, q, &v);
+        nearest(q, &v);
         return SX_OK;
     }
     if (rc == 0)

@@ -78,6 +78,18 @@ static int fail_word(struct rest_dec *d, struct sx_str s, const char *const *wor
     return rc;
 }
 
+/* A word that a loaded module has added to those clients know. */
+static int is_provided(const struct rest_dec *d, uint32_t kind, struct sx_str word)
+{
+    char name[64];
+
+    if (d->reg == NULL || word.n == 0 || word.n >= sizeof(name))
+        return 0;
+    memcpy(name, word.p, word.n);
+    name[word.n] = '\0';
+    return d->reg->find(kind, name) != NULL;
+}
+
 static int read_enum(struct rest_dec *d, const struct rest_field *f, struct sx_docb *b)
 {
     const char *const *words = f->sub;
@@ -96,6 +108,11 @@ static int read_enum(struct rest_dec *d, const struct rest_field *f, struct sx_d
                     sx_docb_cstr(b, words[i]);
                 return SX_OK;
             }
+    if ((f->flags & REST_FIELD_PROVIDED) != 0 && is_provided(d, (uint32_t)f->limit, s)) {
+        if (b != NULL)
+            sx_docb_str(b, s.p, s.n);
+        return SX_OK;
+    }
     return fail_word(d, s, words);
 }
 

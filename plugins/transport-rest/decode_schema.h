@@ -25,6 +25,7 @@ enum {
 #define REST_FIELD_NONULL   2u /* null is a value like any other, so a type error */
 #define REST_FIELD_MIN      4u /* min counts */
 #define REST_FIELD_MAX      8u
+#define REST_FIELD_PROVIDED 32u /* enums: also the names of providers of kind `limit` */
 #define REST_FIELD_INDEXED  16u /* entries of the map are shown as [i] in paths, else as ? */
 
 struct rest_field {

@@ -103,7 +103,6 @@ static int vector_field(struct rest_dec *d, struct sx_query *q, const char *path
                                "data did not match any variant of untagged enum NamedVectorStruct");
     if (rc < 0 || q->vector.kind != SX_VEC_SPARSE)
         return rc < 0 ? rc : SX_OK;
-    rest_unsupported(d, "query by a sparse vector");
     n = rest_vector_faults(d, &q->vector, f);
     for (uint32_t k = 0; k < n; k++)
         rest_valid_add(d, "%svector.vector.%s: %.*s", path, f[k].leaf, (int)f[k].text.n,

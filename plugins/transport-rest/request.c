@@ -19,10 +19,12 @@
 #include "sextant/sx_ban.h"
 
 #define POOL_MIN 262144u
-/* The arena of a request: what honest bodies need (an upsert of short vectors takes some 14 bytes
- * of memory per byte of text), and a bound for the others. */
+/* The arena of a request: what honest bodies need, and a bound for the others. An upsert of short
+ * vectors takes some 14 bytes of memory per byte of text; the worst honest one, a column of
+ * one-dimensional vectors ("[1]," is 4 bytes of text, 64 of aligned floats and two descriptions),
+ * takes 90. */
 #define ARENA_BASE   1048576u
-#define ARENA_FACTOR 32u
+#define ARENA_FACTOR 128u
 
 uint64_t rest_request_limit(const struct rest_req *r)
 {
@@ -351,6 +353,7 @@ static void decode(struct rest_req *r, struct sx_docb *docb)
     r->arena.limit = ARENA_BASE + r->body_n * ARENA_FACTOR;
     r->dec.arena = &r->arena;
     r->dec.docb = docb;
+    r->dec.reg = r->th->self->reg;
     r->decoded = rest_decode(&r->dec, &r->op, r->in + r->in_at + r->head_n, r->body_n);
 }
 

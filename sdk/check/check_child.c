@@ -86,8 +86,7 @@ static void run_child(
         check_finding(c, "ends the process with code %d while %s", WEXITSTATUS(status), doing);
 }
 
-/* --- loading
- * ------------------------------------------------------------------------------------------ */
+/* --- loading --- */
 
 static const struct sx_plugin *load(struct child *k)
 {
@@ -145,8 +144,7 @@ void check_loading(struct check *c)
     run_child(c, "loading", child_load, 0, NULL);
 }
 
-/* --- suites
- * -------------------------------------------------------------------------------------------- */
+/* --- suites --- */
 
 static void suite_line(void *arg, uint32_t is_failure, const char *text)
 {
@@ -175,7 +173,7 @@ static void child_suites(struct child *k)
         say(k, '!', "%llu allocations were not given back",
             (unsigned long long)sx_fake_host_live());
     sx_fake_host_destroy();
-    if (report.n_failures > 0)
+    if (report.n_failures > 0 && report.n_checks > 0)
         say(k, '-', "%u of %u checks failed", report.n_failures, report.n_checks);
 }
 

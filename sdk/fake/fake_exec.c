@@ -245,8 +245,7 @@ void sx_fake_host_tick(uint32_t ms)
     sx_fake_host_idle();
 }
 
-/* --- sx.epoch
- * --------------------------------------------------------------------------------------- */
+/* --- sx.epoch --- */
 
 static void epoch_enter(void)
 {

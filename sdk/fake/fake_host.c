@@ -32,8 +32,7 @@ static struct fake {
     struct sx_provider providers[PROVIDERS_MAX];
 } fake;
 
-/* --- sx.mem
- * --------------------------------------------------------------------------------------- */
+/* --- sx.mem --- */
 
 static int is_alloc_failing(void)
 {
@@ -120,8 +119,7 @@ void sx_fake_host_fail_alloc(uint64_t n)
     __atomic_store_n(&fake.fail_alloc, n, __ATOMIC_RELAXED);
 }
 
-/* --- the small services
- * ---------------------------------------------------------------------------- */
+/* --- the small services --- */
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -186,8 +184,7 @@ static uint64_t cpu_bits(void)
     return bits;
 }
 
-/* --- sx.reg
- * ----------------------------------------------------------------------------------------- */
+/* --- sx.reg --- */
 
 static const struct sx_provider *reg_find(uint32_t kind, const char *name)
 {
@@ -225,8 +222,7 @@ static const struct sx_reg fake_reg = {
     (uint32_t)sizeof(struct sx_reg), 0, reg_find, reg_at, reg_module, reg_thread_mem,
 };
 
-/* --- the host table
- * ---------------------------------------------------------------------------------- */
+/* --- the host table --- */
 
 static const void *host_get(const struct sx_host *self, const char *service, uint32_t min_size)
 {

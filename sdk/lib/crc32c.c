@@ -8,6 +8,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CRC_HW 1
+#include <cpuid.h>
 #include <nmmintrin.h>
 #endif
 
@@ -86,10 +87,27 @@ crc_hw(uint32_t crc32, const uint8_t *p, uint64_t n)
 }
 #endif
 
+#ifdef CRC_HW
+/* The library's one word of state, against its own rule: whether the CPU has the instruction, asked
+ * once. CPUID costs a microsecond or more in a virtual machine, and __builtin_cpu_supports() would
+ * bring a constructor into every module. Threads that race here store the same value. */
+static uint32_t crc_has_hw; /* 0 not asked, 1 no, 2 yes */
+
+static int has_hw(void)
+{
+    uint32_t have = __atomic_load_n(&crc_has_hw, __ATOMIC_RELAXED), a, b, c = 0, d;
+    if (have == 0) {
+        have = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2) ? 2 : 1;
+        __atomic_store_n(&crc_has_hw, have, __ATOMIC_RELAXED);
+    }
+    return have == 2;
+}
+#endif
+
 uint32_t sx_crc32c(uint32_t crc, const void *p, uint64_t n)
 {
 #ifdef CRC_HW
-    if (__builtin_cpu_supports("sse4.2"))
+    if (has_hw())
         return ~crc_hw(~crc, p, n);
 #endif
     return ~crc_table(~crc, p, n);

@@ -15,8 +15,7 @@ float *sx_world__vector(const struct world *w, uint32_t node)
                              (uint64_t)(node & (IN_CHUNK - 1)) * w->rows.stride);
 }
 
-/* --- scoring: minus squared distance, always added up in the same order
- * -------------------------------- */
+/* --- scoring: minus squared distance, always added up in the same order --- */
 
 static float world_pair(const void *q, const void *row, uint32_t dim)
 {
@@ -63,8 +62,7 @@ float sx_world__score(const struct world_query *q, uint32_t node)
     return world_pair(q->q, sx_world__vector(q->world, node), q->world->dim);
 }
 
-/* --- the source
- * ------------------------------------------------------------------------------------- */
+/* --- the source --- */
 
 static uint32_t source_count(void *ctx)
 {
@@ -97,8 +95,7 @@ static void source_scorer(void *ctx, uint32_t node, void *scratch, struct sx_sco
     };
 }
 
-/* --- making it
- * --------------------------------------------------------------------------------------- */
+/* --- making it --- */
 
 static uint8_t **chunks_make(uint32_t n, uint32_t stride)
 {

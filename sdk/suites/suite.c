@@ -157,14 +157,18 @@ static int module_start(const struct sx_plugin *p,
     return rc;
 }
 
+static const struct sx_provide *provide_at(const struct sx_plugin *p, uint32_t i)
+{
+    return (const void *)((const uint8_t *)p->provides + (uint64_t)i * p->provide_size);
+}
+
 static void run_provides(const struct sx_plugin *p,
                          const struct sx_host *host,
                          void *self,
                          struct sx_suite_report *report)
 {
     for (uint32_t i = 0; i < p->n_provides; i++) {
-        const struct sx_provide *e =
-            (const void *)((const uint8_t *)p->provides + (uint64_t)i * p->provide_size);
+        const struct sx_provide *e = provide_at(p, i);
         struct sx_provider pr = {
             .size = (uint32_t)sizeof(pr),
             .kind = e->kind,
@@ -179,10 +183,28 @@ static void run_provides(const struct sx_plugin *p,
     }
 }
 
+/* A module of other kinds is not started: it may need services that only a server has. */
+static int has_suite(const struct sx_plugin *p, struct sx_suite_report *report)
+{
+    char text[160];
+    for (uint32_t i = 0; i < p->n_provides; i++) {
+        const struct sx_provide *e = provide_at(p, i);
+        for (uint32_t j = 0; j < SX_COUNT(suites); j++)
+            if (suites[j].kind == e->kind)
+                return 1;
+    }
+    snprintf(text, sizeof(text), "module '%s': no suite for its kinds", p->name);
+    if (report->line != NULL)
+        report->line(report->arg, 0, text);
+    return 0;
+}
+
 int sx_suite_run(const struct sx_plugin *p,
                  const struct sx_host *host,
                  struct sx_suite_report *report)
 {
+    if (!has_suite(p, report))
+        return SX_OK;
     uint64_t self_bytes = ((uint64_t)p->instance_size + 63) / 64 * 64 + 64;
     void *self = aligned_alloc(64, self_bytes), *conf = calloc(1, (uint64_t)p->conf_size + 8);
     uint32_t before = report->n_failures;

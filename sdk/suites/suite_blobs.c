@@ -153,8 +153,7 @@ static void check_outside(struct blobs_store *b)
     }
 }
 
-/* --- flush
- * --------------------------------------------------------------------------------------------- */
+/* --- flush --- */
 
 static void flushed(void *arg, int rc, const struct sx_blobs_mark *mark, const struct sx_err *err)
 {
@@ -210,8 +209,7 @@ static void check_verify(struct blobs_store *b)
     }
 }
 
-/* --- the steps
- * ------------------------------------------------------------------------------------------- */
+/* --- the steps --- */
 
 static void step_new(struct blobs_store *b)
 {

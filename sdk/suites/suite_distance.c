@@ -105,8 +105,19 @@ fill_vector(struct suite *s, const struct dist_case *c, void *p, uint32_t dtype,
             v *= dtype == SX_DT_F32 ? 1e-39f : 5e-6f;
         else if (style == 3)
             v = dtype == SX_DT_F32 ? v * 1e12f : dtype == SX_DT_F16 ? v * 100.0f : 1.0f;
+        if (dtype == SX_DT_F32 && c->row_dtype == SX_DT_U8) /* beyond both ends of a byte */
+            v = v * 400.0f + 100.0f;
         elem_set(p, i, dtype, v);
     }
+}
+
+/* Against byte rows a float query counts as the bytes it would be stored as. */
+static double query_get(const struct dist_case *c, const void *q, uint32_t i)
+{
+    double a = elem_get(q, i, c->q_dtype);
+    if (c->row_dtype == SX_DT_U8)
+        a = a >= 255 ? 255 : a > 0 ? floor(a) : 0;
+    return a;
 }
 
 /* The score in double, and the sum of the magnitudes of its terms. */
@@ -114,7 +125,7 @@ static double reference(const struct dist_case *c, const void *q, const void *ro
 {
     double score = 0, magnitude = 0, qq = 0, vv = 0;
     for (uint32_t i = 0; i < c->dim; i++) {
-        double a = elem_get(q, i, c->q_dtype), b = elem_get(row, i, c->row_dtype), t;
+        double a = query_get(c, q, i), b = elem_get(row, i, c->row_dtype), t;
         if (c->metric == EUCLID)
             t = -(a - b) * (a - b);
         else if (c->metric == MANHATTAN)
@@ -271,8 +282,10 @@ static void run_case(struct suite *s, struct dist_case *c, struct dist_memory *m
     c->kernel = (struct sx_kernel){.size = (uint32_t)sizeof(c->kernel)};
     c->portable = c->kernel;
     int rc = c->ops->resolve(self, c->q_dtype, c->row_dtype, c->dim, c->cpu, &c->kernel);
-    if (c->q_dtype == SX_DT_F16 && rc == SX_EUNSUPPORTED)
-        return; /* halves as queries are an extra */
+    int is_extra =
+        c->q_dtype == SX_DT_F16 || (c->q_dtype != c->row_dtype && c->row_dtype == SX_DT_U8);
+    if (is_extra && rc == SX_EUNSUPPORTED)
+        return; /* half queries, and float queries against bytes */
     if ((s->pr->caps & dtype_cap(c->row_dtype)) == 0) {
         sx_suite__check(s, rc == SX_EUNSUPPORTED,
                         CASE_FMT "resolve gives %d for a datatype not in "
@@ -301,8 +314,7 @@ static void run_case(struct suite *s, struct dist_case *c, struct dist_memory *m
     }
 }
 
-/* --- preprocess and postprocess
- * ---------------------------------------------------------------------- */
+/* --- preprocess and postprocess --- */
 
 static void check_preprocess(struct suite *s, const struct sx_distance_ops *ops, uint32_t dim)
 {
@@ -358,7 +370,8 @@ static void run_all(struct suite *s, struct dist_memory *m, uint64_t cpu_bits)
     static const uint32_t types[][2] = {{SX_DT_F32, SX_DT_F32},
                                         {SX_DT_F32, SX_DT_F16},
                                         {SX_DT_F16, SX_DT_F16},
-                                        {SX_DT_U8, SX_DT_U8}};
+                                        {SX_DT_U8, SX_DT_U8},
+                                        {SX_DT_F32, SX_DT_U8}};
     static const struct {
         const char *name;
         uint64_t bits;

@@ -46,8 +46,7 @@ static int is_canary(const struct sx_hit *h)
     return memcmp(h, &canary, sizeof(canary)) == 0;
 }
 
-/* --- one call
- * ---------------------------------------------------------------------------------------- */
+/* --- one call --- */
 
 struct call {
     uint32_t nq, k, n_nodes, flags;
@@ -107,8 +106,7 @@ call_run(struct bench *b, const struct call *c, struct sx_hit *const *results, u
     return rc;
 }
 
-/* --- what every list of hits must be
- * -------------------------------------------------------------------- */
+/* --- what every list of hits must be --- */
 
 static int ranks_before(const struct sx_hit *a, const struct sx_hit *b)
 {
@@ -285,8 +283,7 @@ static void search_all_ways(struct bench *b, const char *what)
     search_on(b, b->is_exact ? n / 7 + 1 : 10);
 }
 
-/* --- life of an index
- * ------------------------------------------------------------------------------------ */
+/* --- life of an index --- */
 
 static void *insert_scratch(struct bench *b, uint64_t *bytes)
 {

@@ -133,8 +133,7 @@ static void check_all(struct rows_store *r)
     check_table(r, 0);
 }
 
-/* --- flush
- * ------------------------------------------------------------------------------------------- */
+/* --- flush --- */
 
 static void flushed(void *arg, int rc, const struct sx_store_mark *mark, const struct sx_err *err)
 {
@@ -190,8 +189,7 @@ static void check_verify(struct rows_store *r, uint32_t from_chunk)
     }
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------------- */
+/* --- files --- */
 
 struct file_sum {
     struct rows_store *r;
@@ -228,8 +226,7 @@ static void check_files(struct rows_store *r)
                     "stats says %llu bytes of disk for %u rows", (unsigned long long)disk, r->n);
 }
 
-/* --- the steps
- * ------------------------------------------------------------------------------------------ */
+/* --- the steps --- */
 
 static void grow(struct rows_store *r, uint32_t to)
 {

@@ -16,8 +16,9 @@
 extern "C" {
 #endif
 
-#define SX_SUITE_QUICK 1u /* a sample of dimensions and sizes, for tests of the suites themselves  \
-                           */
+#define SX_SUITE_QUICK                                                                             \
+    1u /* a sample of dimensions and sizes, for tests of the suites themselves                     \
+        */
 
 struct sx_suite_report {
     uint32_t size;

@@ -44,7 +44,7 @@ def sh(*cmd, cwd=None, env=None, check=True, timeout=900, **kw):
     return r
 
 
-def test_modules():
+def module_names():
     """Names of the modules in tests/plugins: null-* are right, all others wrong on purpose."""
     return sorted(p.stem.replace("_", "-") for p in (ROOT / "tests/plugins").glob("*.c"))
 
@@ -58,7 +58,7 @@ def build_of(variant, variable, *targets):
 
 
 def testmods():
-    return ["testmod-" + name.replace("-", "_") for name in test_modules()]
+    return ["testmod-" + name.replace("-", "_") for name in module_names()]
 
 
 @pytest.fixture(scope="session")
@@ -133,25 +133,17 @@ def run(release, place):
 
 
 @pytest.fixture
-def serve(place):
-    """serve(binary, configuration text) -> a Server that is up; all are stopped at the end, each
-    must exit with 0."""
+def serve(place, monkeypatch):
+    """serve(binary, configuration text) -> a Server that is up. One binary a test; at its end all
+    are stopped, and each must exit with 0."""
     servers = []
 
     def start(binary, text, **kw):
         path = place / f"serve-{len(servers)}.yaml"
         path.write_text(text)
-        before = os.environ.get("SEXTANT_BIN")
-        os.environ["SEXTANT_BIN"] = str(binary)
-        try:
-            s = Server(args=["--config-path", str(path)], **kw)
-        finally:
-            if before is None:
-                del os.environ["SEXTANT_BIN"]
-            else:
-                os.environ["SEXTANT_BIN"] = before
-        servers.append(s)
-        return s
+        monkeypatch.setenv("SEXTANT_BIN", str(binary))
+        servers.append(Server(args=["--config-path", str(path)], **kw))
+        return servers[-1]
 
     yield start
     for s in servers:

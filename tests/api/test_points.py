@@ -379,6 +379,20 @@ def test_empty_updates(http, name):
     assert (status, answer["status"]["error"]) == (400, "Bad request: Empty update request")
 
 
+def test_many_tiny_vectors_in_one_body(http, name):
+    """What a body may need while it is read is bounded by its size, but not so tightly that short
+    vectors, which cost more than their text, do not fit."""
+    n = 20000
+    create(http, name, {"size": 1, "distance": "Dot"})
+    http.ok("PUT", f"/collections/{name}/points?wait=true",
+            {"batch": {"ids": list(range(n)), "vectors": [[1]] * n}})
+    assert http.ok("POST", f"/collections/{name}/points/count", {})["count"] == n
+    upsert(http, name, [{"id": i, "vector": [2]} for i in range(n)])
+    assert http.ok("POST", f"/collections/{name}/points/count", {})["count"] == n
+    got = http.ok("POST", f"/collections/{name}/points", {"ids": [0, n - 1], "with_vector": True})
+    assert [p["vector"] for p in got] == [[2], [2]]
+
+
 def test_large_batch_and_count(http, name):
     create(http, name, {"size": 32, "distance": "Dot"})
     vec = [0.5] * 32

@@ -4,17 +4,17 @@
  * Two shapes a server sees most: a query body with one vector of 768 floats, and the vector of one
  * point of an upsert; each with the shortest text of an f32 and with the text of an f32 that went
  * through a double (what Python's json.dumps makes of a numpy float). For the other direction the
- * vector is written. Prints nanoseconds of processor time per body, best of several
- * rounds, and the ratio.
+ * vector is written. Prints nanoseconds of processor time per body, best of several rounds, and the
+ * ratio.
  *
  * jansson is asked for what the reader does: from text to an array of floats. */
-#include "sextant/sx_json.h"
-
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "sextant/sx_json.h"
 
 #define DIM    768
 #define ROUNDS 40

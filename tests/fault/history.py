@@ -33,7 +33,7 @@ class Kind:
     def __init__(self, config, columns, text):
         self.config, self.columns, self.text = config, columns, text
 
-    @functools.lru_cache(maxsize=4096)
+    @functools.lru_cache(maxsize=16384)
     def point(self, pid, version):
         vectors = {}
         for i, (name, dim) in enumerate(self.columns):
@@ -54,6 +54,7 @@ KINDS = {
     "wide": Kind({"vectors": {"x": {"size": 400, "distance": "Dot", "on_disk": False},
                               "y": {"size": 400, "distance": "Euclid", "on_disk": True}},
                   **SMALL_LOG}, [("x", 400), ("y", 400)], 24000),
+    "many": Kind({"vectors": {"size": 2, "distance": "Dot"}, **SMALL_LOG}, [("", 2)], 40),
 }
 
 
@@ -194,6 +195,47 @@ def read_version(kind, point):
             raise AssertionError(f"point {pid} version {version}: {key} is {str(point[key])[:300]}, "
                                  f"wanted {str(want[key])[:300]}")
     return version
+
+
+def read_points(name, points, kinds):
+    """{id: version} of scrolled points; a name may have had lives of several kinds."""
+    state, wrong = {}, None
+    for p in points:
+        for kind in kinds:
+            try:
+                state[p["id"]] = read_version(kind, p)
+                break
+            except AssertionError as e:
+                wrong = e
+        else:
+            raise AssertionError(f"collection {name}: {wrong}")
+    if len(state) != len(points):
+        raise AssertionError(f"collection {name}: a point twice in {[p['id'] for p in points]}")
+    return state
+
+
+SCROLL_ALL = {"limit": 100000, "with_vector": True, "with_payload": True}
+
+
+def read_all(server, kinds):
+    """{name: {id: version}} of a quick.Quick; raises AssertionError for an answer that is not right."""
+    found = {}
+    status, answer = server.get("GET", "/collections")
+    if status != 200:
+        raise AssertionError(f"GET /collections: {status} {str(answer)[:300]}")
+    for c in answer["result"]["collections"]:
+        name = c["name"]
+        status, answer = server.get("POST", f"/collections/{name}/points/scroll", SCROLL_ALL)
+        if status != 200:
+            raise AssertionError(f"collection {name} answers {status}: {str(answer)[:400]}")
+        found[name] = read_points(name, answer["result"]["points"], kinds.get(name) or ())
+    return found
+
+
+def kind_of(server, name):
+    vectors = server.ok("GET", f"/collections/{name}")["config"]["params"]["vectors"]
+    return next(k for k, v in KINDS.items()
+                if v.columns[0][1] == (vectors["x"] if "x" in vectors else vectors)["size"])
 
 
 def ids_of(part, n):

@@ -40,7 +40,7 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 import power_disk as pd  # noqa: E402
 from harness import ROOT, Server, binary  # noqa: E402
-from history import KINDS, NEVER, History, Life, ids_of, read_version  # noqa: E402
+from history import KINDS, NEVER, History, Life, ids_of, kind_of, read_all  # noqa: E402
 from quick import Quick, write_image  # noqa: E402
 
 FAST = pathlib.Path(os.environ.get("SEXTANT_BIN_FAST", ROOT / "build/release/sextant"))
@@ -240,48 +240,12 @@ def workload(rec):
 # --- reading a disk back -----------------------------------------------------------------------------
 
 
-def read_all(server, kinds):
-    """{name: {id: version}}; raises AssertionError for an answer that is not right."""
-    found = {}
-    status, answer = server.get("GET", "/collections")
-    if status != 200:
-        raise AssertionError(f"GET /collections: {status} {str(answer)[:300]}")
-    for c in answer["result"]["collections"]:
-        name = c["name"]
-        status, answer = server.get("POST", f"/collections/{name}/points/scroll",
-                                    {"limit": 100000, "with_vector": True, "with_payload": True})
-        if status != 200:
-            raise AssertionError(f"collection {name} answers {status}: {str(answer)[:400]}")
-        points = answer["result"]["points"]
-        state = {}
-        for p in points:
-            # A name may have had lives of several kinds; the points tell which.
-            for kind in kinds.get(name) or ():
-                try:
-                    state[p["id"]] = read_version(kind, p)
-                    break
-                except AssertionError as e:
-                    wrong = e
-            else:
-                raise AssertionError(f"collection {name}: {wrong}")
-        if len(state) != len(points):
-            raise AssertionError(f"collection {name}: a point twice in {[p['id'] for p in points]}")
-        found[name] = state
-    return found
-
-
 def kinds_of(history):
     out = collections.defaultdict(list)
     for life in history.lives:
         if life.kind not in out[life.name]:
             out[life.name].append(life.kind)
     return dict(out)
-
-
-def kind_of(server, name):
-    vectors = server.ok("GET", f"/collections/{name}")["config"]["params"]["vectors"]
-    return next(k for k, v in KINDS.items()
-                if v.columns[0][1] == (vectors["x"] if "x" in vectors else vectors)["size"])
 
 
 # --- where to cut, and what to keep --------------------------------------------------------------------
@@ -295,7 +259,7 @@ def plan(records, history, seed):
         if r.op == pd.RENAME:
             want[i] += ["none", "all", "names", "each"]
         elif r.op == pd.UNLINK:
-            want[i] += ["names", "any"] if rng.random() < 0.5 else []
+            want[i] += ["names", "each"] if r.name.rsplit("/", 1)[-1].startswith("dead.") else ["any"]
         elif r.op in (pd.DIRSYNC, pd.SYNC):
             want[i] += ["none", "random"]
         elif r.op in (pd.MKDIR, pd.RMDIR, pd.TRUNCATE) or r.op == pd.OPEN and r.a:
@@ -331,6 +295,12 @@ def rules(label, disk, rng):
     elif label == "each":  # everything but one file or directory, for each; only it, for one
         for v in dirty:
             yield f"all but {v.name}", pd.Rule(rng, 1, 1, 0, v, 0)
+            if isinstance(v, pd.Dir) and len(v.pending) > 1:
+                last = v.pending[-1][0]
+                yield (f"all, of {v.name} only the last change",
+                       pd.Rule(rng, 1, 1, 0, v, 0, lambda op: op is last))
+                yield (f"all, of {v.name} only removals",
+                       pd.Rule(rng, 1, 1, 0, v, 0, lambda op: all(p[2] is None for p in op.parts)))
         label = "any"
     elif label == "torn":
         yield label, pd.TornLast(rng)
@@ -615,17 +585,34 @@ def syncs_of(records):
     return [n[s] for s in range(max(n) + 1)]
 
 
-def place(node, records=None, r=None):
-    """What a sync was for, without what differs from run to run."""
+def shorten(path):
+    """Without what differs from run to run."""
+    parts = []
+    for p in path.split("/"):
+        if len(p) == 32:
+            p = "<uuid>"
+        elif p.endswith(".log"):
+            p = "*.log"
+        elif p.startswith("dead."):
+            p = "dead.*"
+        elif parts and parts[-1] == "collections":
+            p = "*"
+        parts.append(p)
+    return "/".join(parts)
+
+
+def describe(disk):
+    """What the skipped sync was for: (place, what it should have made certain)."""
+    node, n = disk.skipped
     if node is None:
-        return "?"
-    path = "/".join(pd.path_parts(node.name))
-    parts = ["<uuid>" if len(p) == 32 else p for p in path.split("/")]
-    if parts[-1].endswith(".log"):
-        parts[-1] = "*.log"
-    if parts[-1].startswith("dead."):
-        parts[-1] = "dead.*"
-    return ("file " if isinstance(node, pd.File) else "directory ") + "/".join(parts)
+        return "a directory without a change", ""
+    if isinstance(node, pd.File):
+        return "file " + shorten(disk.path_of(node)), f"{n} changes" if n else ""
+    changes = []
+    for op, i in node.pending[:n]:
+        _, name, to, _ = op.parts[i]
+        changes.append(("-" if to is None else "+") + shorten(name))
+    return "directory " + shorten(disk.path_of(node)), " ".join(sorted(set(changes)))
 
 
 def skip_one(args):
@@ -640,8 +627,7 @@ def skip_one(args):
         disk = pd.Disk()
         for r in records[:at + 1]:
             disk.feed(r)
-        node, pending = disk.skipped
-        what = f"{place(node)}, {pending} changes pending"
+        what = describe(disk)
         JOB.update(records=records, history=history, seed=seed, round=0, extra=False)
         examiner().seen.clear()  # other points under the same digest there are not, but memory is
         try:
@@ -650,7 +636,7 @@ def skip_one(args):
             return session, n, what, e.text
         return session, n, what, None
     except Failure as e:
-        return session, n, "?", e.text
+        return session, n, ("?", ""), e.text
     finally:
         shutil.rmtree(where, ignore_errors=True)
 
@@ -663,7 +649,7 @@ def edit_one(at):
     def stop(disk, s):
         """Once the next sync of the same file or directory is through, nothing is missing any more."""
         if s is r:
-            found["node"], found["pending"] = disk.skipped
+            found["node"], found["what"] = disk.skipped[0], describe(disk)
         elif s.pos > r.pos and s.rc == 0 and "node" in found:
             node = found["node"]
             if s.op == pd.SYNC and disk.files.get(s.handle) is node or \
@@ -680,8 +666,8 @@ def edit_one(at):
         disk = pd.Disk({r.pos})
         for s in records[:at + 1]:
             disk.feed(s)
-        found["node"], found["pending"] = disk.skipped
-    return r.session, r.pos, f"{place(found['node'])}, {found['pending']} changes pending", failure
+        found["what"] = describe(disk)
+    return r.session, r.pos, found["what"], failure
 
 
 def skip_syncs(args, where):
@@ -698,32 +684,32 @@ def skip_syncs(args, where):
         if args.skip_sync == "sample":
             todo = random.Random(args.seed).sample(todo, 5)
         function = skip_one
-    missed, total, texts = collections.Counter(), collections.Counter(), {}
+    noticed, total, texts = collections.Counter(), collections.Counter(), {}
 
     def done(result):
         session, n, what, text = result
         if what is None:
             return False  # this run had fewer syncs
-        site = what.split(",")[0]
-        total[site] += 1
-        if text is None:
-            missed[site, what] += 1
-            print(f"NOT noticed: session {session}, sync {n}: {what}", flush=True)
-        else:
-            texts.setdefault(site, text)
-            if args.verbose:
-                print(f"noticed: session {session}, sync {n}: {what}: {text[:200]}", flush=True)
+        total[what] += 1
+        noticed[what] += text is not None
+        if text:
+            texts.setdefault(what, text)
+        if args.verbose or text is None:
+            print(f"{'noticed' if text else 'NOT noticed'}: session {session}, sync {n}: "
+                  f"{what[0]} ({what[1]}) {(text or '')[:300]}", flush=True)
         return False
 
     workers(function, todo, done)
-    for site in sorted(total):
-        bad = sum(k for (s, _), k in missed.items() if s == site)
-        print(f"{total[site] - bad:4} of {total[site]:4} noticed: {site}")
-        if site in texts:
-            print(f"     e.g. {texts[site][:220]}")
-    n_bad = sum(missed.values())
-    print(f"{sum(total.values()) - n_bad} of {sum(total.values())} skipped syncs noticed")
-    return 1 if n_bad else 0
+    print("\nnoticed of skipped: what the sync was for")
+    for what in sorted(total):
+        print(f"{noticed[what]:4} of {total[what]:4}: {what[0]}: {what[1] or 'nothing was left to sync'}")
+        if what in texts and args.verbose:
+            print(f"     {texts[what][:300]}")
+    needed = {w: k for w, k in total.items() if w[1]}
+    n, of = sum(noticed[w] for w in needed), sum(needed.values())
+    print(f"{n} of {of} skipped syncs that had something to do were noticed; "
+          f"{sum(total.values()) - of} had nothing to do")
+    return 1 if n < of else 0
 
 
 def main():

@@ -296,6 +296,18 @@ class Disk:
             node.name = r.name2
             self._names(r.pos, (d, name, None), (to, name2, node))
 
+    def path_of(self, node):
+        """As the running system sees it; where it was seen last when it has no name any more."""
+        stack = [(self.top, "")]
+        while stack:
+            d, prefix = stack.pop()
+            for name, n in d.now.items():
+                if n is node:
+                    return prefix + name
+                if isinstance(n, Dir):
+                    stack.append((n, f"{prefix}{name}/"))
+        return "/".join(path_parts(node.name))
+
     def image(self, rule):
         """{path: bytes, or None for a directory}, and a digest of it all."""
         kept = {}  # NameOp -> kept, decided once for both sides
@@ -340,7 +352,9 @@ class Rule:
     """kept: share of the changes that survive, or a function of the node; torn: share of the kept
     writes that are torn."""
 
-    def __init__(self, rng, bytes_kept=1.0, names_kept=1.0, torn=0.0, victim=None, victim_kept=0.0):
+    def __init__(self, rng, bytes_kept=1.0, names_kept=1.0, torn=0.0, victim=None, victim_kept=0.0,
+                 victim_op=None):
+        self.victim_op = victim_op  # of a directory's changes, which are kept
         self.rng, self.bytes_kept, self.names_kept, self.torn = rng, bytes_kept, names_kept, torn
         self.victim, self.victim_kept = victim, victim_kept
 
@@ -349,6 +363,8 @@ class Rule:
 
     def name(self, op):
         touched = any(p[0] is self.victim and not p[3] for p in op.parts)
+        if touched and self.victim_op:
+            return self.victim_op(op)
         return self._toss(self.victim_kept if touched else self.names_kept)
 
     def content(self, f):

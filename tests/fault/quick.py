@@ -142,7 +142,10 @@ class Quick:
         data = b"".join(parts)
         self.rest = data[n:]
         body = data[:n]
-        return int(head[9:12]), json.loads(body) if body[:1] in (b"{", b"[") else body
+        try:
+            return int(head[9:12]), json.loads(body)
+        except ValueError:  # not JSON, or bytes in it that are no text
+            return int(head[9:12]), body
 
     def _more(self):
         data = self.sock.recv(1 << 18)

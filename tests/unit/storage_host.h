@@ -200,8 +200,9 @@ static void th_dir_close(struct sx_dir *d)
 
 static int th_dir_sync(struct sx_dir *d, struct sx_err *err)
 {
-    TH_INJECT(TH_DIR_SYNC, err, "dir sync");
-    return fsync(d->fd) ? th_err(err, "dir sync") : SX_OK;
+    (void)d;
+    TH_INJECT(TH_DIR_SYNC, err, "dir sync"); /* as in th_datasync(): the call is what counts */
+    return SX_OK;
 }
 
 static int th_dir_list(struct sx_dir *d,

@@ -153,6 +153,31 @@ static void test_u8_values(void **state)
     }
 }
 
+/* A float query counts as the bytes it would be stored as, on every instruction set and at every
+ * place of a vector. */
+static void test_u8_casts_query(void **state)
+{
+    (void)state;
+    static const struct {
+        float in;
+        uint8_t out;
+    } pairs[] = {{256.19f, 255},      {1.81f, 1},    {-3.0f, 0},      {0.99f, 0},
+                 {255.5f, 255},       {254.9f, 254}, {-0.0f, 0},      {NAN, 0},
+                 {1e30f, 255},        {-1e30f, 0},   {INFINITY, 255}, {-INFINITY, 0},
+                 {4294967300.0f, 255}};
+    float q[70];
+    uint8_t row[70];
+    for (uint32_t i = 0; i < SX_COUNT(isas); i++)
+        for (uint32_t at = 0; has_isa(isas[i]) && at < 70; at++)
+            for (uint32_t j = 0; j < SX_COUNT(pairs); j++) {
+                struct sx_kernel k = kernel(&distb_dot_ops, SX_DT_F32, SX_DT_U8, 70, isas[i]);
+                memset(q, 0, sizeof(q));
+                memset(row, 1, sizeof(row));
+                q[at] = pairs[j].in;
+                assert_true(k.pair(q, row, 70) == (float)pairs[j].out);
+            }
+}
+
 /* Sums of the widest vectors, all components at their largest, must not wrap. */
 static void test_u8_does_not_wrap(void **state)
 {
@@ -211,7 +236,7 @@ static void test_resolve_chooses(void **state)
     assert_true(other.pair != portable.pair && other.pair != wide.pair);
 #endif
     struct sx_kernel k = {.size = (uint32_t)sizeof(k)};
-    assert_int_equal(distb_dot_ops.resolve(NULL, SX_DT_F32, SX_DT_U8, 8, 0, &k), SX_EUNSUPPORTED);
+    assert_int_equal(distb_dot_ops.resolve(NULL, SX_DT_U8, SX_DT_F32, 8, 0, &k), SX_EUNSUPPORTED);
     assert_int_equal(distb_dot_ops.resolve(NULL, 9, 9, 8, 0, &k), SX_EUNSUPPORTED);
     assert_int_equal(distb_dot_ops.resolve(NULL, SX_DT_F32, SX_DT_F32, 0, 0, &k), SX_EUNSUPPORTED);
     k.size = 8;
@@ -264,11 +289,17 @@ static void test_postprocess(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_descriptor),       cmocka_unit_test(test_f32_values),
-        cmocka_unit_test(test_f16_values),       cmocka_unit_test(test_u8_values),
-        cmocka_unit_test(test_u8_does_not_wrap), cmocka_unit_test(test_not_a_number),
-        cmocka_unit_test(test_resolve_chooses),  cmocka_unit_test(test_cosine_thresholds),
-        cmocka_unit_test(test_postprocess),      cmocka_unit_test(test_suite),
+        cmocka_unit_test(test_descriptor),
+        cmocka_unit_test(test_f32_values),
+        cmocka_unit_test(test_f16_values),
+        cmocka_unit_test(test_u8_values),
+        cmocka_unit_test(test_u8_casts_query),
+        cmocka_unit_test(test_u8_does_not_wrap),
+        cmocka_unit_test(test_not_a_number),
+        cmocka_unit_test(test_resolve_chooses),
+        cmocka_unit_test(test_cosine_thresholds),
+        cmocka_unit_test(test_postprocess),
+        cmocka_unit_test(test_suite),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -65,8 +65,7 @@ static struct sx_provider provider_of(const struct sx_plugin *p, uint32_t i, voi
     };
 }
 
-/* --- distance: Dot, with one thing wrong
- * ----------------------------------------------------------- */
+/* --- distance: Dot, with one thing wrong --- */
 
 static const struct sx_distance_ops *dot;
 static struct sx_kernel good_kernel;
@@ -179,8 +178,7 @@ static void test_distance(void **state)
     }
 }
 
-/* --- index: flat, with one thing wrong
- * --------------------------------------------------------------- */
+/* --- index: flat, with one thing wrong --- */
 
 static const struct sx_index_ops *flat;
 

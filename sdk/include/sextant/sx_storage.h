@@ -148,8 +148,8 @@ struct sx_blobs_ops {
     int (*put)(void *self, void *h, const struct sx_str *blobs, uint32_t n, sx_locator *locs,
                struct sx_err *err);
     /* [W, may block] calls sink with each blob's bytes in place, in the order asked; the bytes are
-     * valid during the call only. Lengths are checked against the segment, contents are not.
-     * SX_ECORRUPT when a locator or length points outside. */
+     * valid during the call only. Each blob's length and CRC are checked: SX_ECORRUPT names file and
+     * offset. */
     int (*get)(void *self, void *h, const sx_locator *locs, uint32_t n,
                int (*sink)(void *arg, uint32_t i, const void *p, uint32_t n), void *arg,
                struct sx_err *err);

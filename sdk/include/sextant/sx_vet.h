@@ -1,8 +1,8 @@
 /* Vetting: is a descriptor what it says it is?
  *
  * Pure functions over a descriptor that is already in memory, used by the loader before any code of
- * a module runs and by sextant-plugin-check. A module that passes has: a descriptor of a known size,
- * a supported ABI, well-formed names, a `.sx_plugin` text that agrees with it, provides whose
+ * a module runs and by sextant-plugin-check. A module that passes has: a descriptor of a known
+ * size, a supported ABI, well-formed names, a `.sx_plugin` text that agrees with it, provides whose
  * capability bits and callbacks agree, needs and keys that make sense.
  *
  * Versions. The ABI major must be the host's, the minor may not be newer. A table may be shorter
@@ -29,9 +29,8 @@ extern "C" {
 int sx_plugin_vet(const struct sx_plugin *p, struct sx_err *err);
 
 /* Every finding; returns how many. `text` is valid during the call. [A] */
-uint32_t sx_plugin_vet_all(const struct sx_plugin *p,
-                           void (*sink)(void *arg, const char *text),
-                           void *arg);
+uint32_t
+sx_plugin_vet_all(const struct sx_plugin *p, void (*sink)(void *arg, const char *text), void *arg);
 
 /* "distance" for SX_KIND_DISTANCE; NULL for no kind. Static. [A] */
 const char *sx_kind_name(uint32_t kind);

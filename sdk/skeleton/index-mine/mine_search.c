@@ -19,8 +19,7 @@ uint64_t mine_scratch_size(void *self, void *ix, uint32_t nq, uint32_t k, struct
     return sizeof(struct scratch);
 }
 
-/* --- order: higher score first, then smaller node; NaN behind everything
- * ----------------------------- */
+/* --- order: higher score first, then smaller node; NaN behind everything --- */
 
 static int is_better(struct sx_hit a, struct sx_hit b)
 {
@@ -63,8 +62,7 @@ static void sort(struct sx_hit *h, uint32_t n)
     }
 }
 
-/* --- visibility
- * ------------------------------------------------------------------------------------------ */
+/* --- visibility --- */
 
 static int bit(const uint64_t *words, uint32_t i)
 {
@@ -93,8 +91,7 @@ static int is_present(const struct sx_rows *rows, uint32_t node)
     return rows->chunks[node >> rows->shift] != NULL;
 }
 
-/* --- search
- * ---------------------------------------------------------------------------------------------- */
+/* --- search --- */
 
 static int
 should_stop(const struct mine_plugin *p, const struct sx_index_batch *b, struct sx_err *err)
