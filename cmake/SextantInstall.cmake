@@ -7,8 +7,8 @@ include(CMakePackageConfigHelpers)
 
 # The ABI major stands in the directory's name, so that two majors live side by side.
 file(STRINGS ${CMAKE_SOURCE_DIR}/sdk/include/sextant/sx_plugin.h abi
-     REGEX "^#define SX_ABI_(MAJOR|MINOR) [0-9]+$")
-string(REGEX REPLACE "^.*MAJOR ([0-9]+).*MINOR ([0-9]+).*$" "\\1.\\2" SX_ABI "${abi}")
+     REGEX "^#define SX_ABI_(MAJOR|MINOR) +[0-9]+$")
+string(REGEX REPLACE "^.*MAJOR +([0-9]+).*MINOR +([0-9]+).*$" "\\1.\\2" SX_ABI "${abi}")
 string(REGEX REPLACE "\\..*$" "" SX_ABI_MAJOR ${SX_ABI})
 set(SX_PLUGIN_DIR ${CMAKE_INSTALL_LIBDIR}/sextant/plugins-${SX_ABI_MAJOR})
 set_source_files_properties(${CMAKE_SOURCE_DIR}/kernel/loader.c PROPERTIES COMPILE_DEFINITIONS

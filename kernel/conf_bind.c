@@ -7,11 +7,11 @@
  * The module's own section is checked strictly (unknown keys and values out of range are errors
  * with file and line, because nobody else can have meant them); the server's tree as the reference
  * checks it: unknown keys are ignored, ranges warn. */
-#include "conf.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "conf.h"
 
 const struct sx_key *sx_conf_bind_key(const struct sx_plugin *p, uint32_t i)
 {

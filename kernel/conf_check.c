@@ -1,9 +1,9 @@
 /* Two reports about the configuration: what the server makes of it (--check-config), and what could
  * stand in it (--print-defaults). Both know the keys of the loaded modules. */
-#include "conf.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "conf.h"
 
 struct report {
     struct sx_conf *c;

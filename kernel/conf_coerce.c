@@ -6,14 +6,14 @@
  * (scripts grep for them): "invalid type: string "abc", expected an integer for key `k` in
  * <where>". <where> is a file or "the environment"; a number that is merely too large for its type,
  * and an unknown word, name no place. */
-#include "conf.h"
-
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "conf.h"
 
 void sx_conf_f64_text(double v, char out[40])
 {

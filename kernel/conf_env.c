@@ -9,11 +9,11 @@
  * module's name stands for it (SEXTANT__PLUGINS__TRANSPORT_REST__KEY ->
  * plugins.transport-rest.key).
  */
-#include "conf.h"
-
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
+
+#include "conf.h"
 
 #define ORIGIN "the environment"
 

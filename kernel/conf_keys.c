@@ -7,10 +7,10 @@
  * and members that are neither optional nor defaulted away are what an emptied section misses.
  *
  * Larger than the usual file because it is one table; add a key by adding a line. */
-#include "conf.h"
-
 #include <math.h>
 #include <string.h>
+
+#include "conf.h"
 
 /* clang-format off */
 const struct sx_conf_key sx_conf_keys[] = {

@@ -8,12 +8,12 @@
  * text of section 1.1. Keys that are not in the table stay as they are: a module may know them.
  * Range violations never stop anything; they become notes, which are logged once logging is set
  * up. */
-#include "conf.h"
-
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "conf.h"
 
 void sx_conf_note(struct sx_conf *c, uint32_t level, const char *fmt, ...)
 {

@@ -1,9 +1,9 @@
 /* Nodes: finding, placing, merging. Trees are small (some hundred nodes), so members of a map are a
  * list in the order of the file and looked up one after the other. All nodes live in the arena of
  * their generation; nothing is ever freed on its own. */
-#include "conf.h"
-
 #include <string.h>
+
+#include "conf.h"
 
 struct sx_conf_node *sx_conf_node_new(struct sx_arena *a, uint32_t kind)
 {

@@ -7,8 +7,6 @@
  *
  * Scalars are typed as YAML's core schema says; quoted ones are strings. What a key finally needs
  * is decided later (conf_coerce.c), so `http_port: "6333"` is as good as `http_port: 6333`. */
-#include "conf.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
+
+#include "conf.h"
 
 #define MAX_DEPTH   64u
 #define MAX_NODES   200000u

@@ -8,9 +8,6 @@
  * With SX_WITHOUT_LTDL the probe's handle is the only one. */
 #include "loader.h"
 
-#include "sextant/sx_vet.h"
-#include "vet.h"
-
 #include <ctype.h>
 #include <dirent.h>
 #include <dlfcn.h>
@@ -21,6 +18,10 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "sextant/sx_vet.h"
+
+#include "vet.h"
 
 #ifndef SX_WITHOUT_LTDL
 #include <ltdl.h>

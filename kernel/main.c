@@ -1,14 +1,15 @@
 /* The command: flags, then one of the modes. Everything else is in phase.c. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sextant/sx_vet.h"
+
 #include "flags.h"
 #include "host.h"
 #include "loader.h"
 #include "log.h"
 #include "phase.h"
-#include "sextant/sx_vet.h"
-
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 static void print_problem(void *arg, const char *text)
 {

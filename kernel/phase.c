@@ -1,6 +1,9 @@
 /* See phase.h. */
 #include "phase.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "cpu.h"
 #include "exec.h"
 #include "host.h"
@@ -9,12 +12,10 @@
 #include "loop.h"
 #include "mem.h"
 #include "panic.h"
+#include "procstat.h"
 #include "req.h"
 #include "run.h"
 #include "telem.h"
-
-#include <stdio.h>
-#include <string.h>
 
 /* --- configuration ---------------------------------------------------------------------------- */
 
@@ -331,6 +332,8 @@ static int make_services(struct sx_phase *p)
 
     p->n_loops = loop_count(p);
     rc = sx_host_init(&err);
+    if (rc == SX_OK && sx_procstat_register() != SX_OK)
+        rc = sx_err_set(&err, SX_ENOMEM, "no memory for the process samples");
     if (rc == SX_OK)
         rc = sx_exec_init(pool_count(p), p->n_loops,
                           (uint32_t)sx_conf_u64(&p->conf, "sextant.blocking_threads", 16), &err);

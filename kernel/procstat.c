@@ -11,9 +11,6 @@
  * out, metadata the page tables, resident and retained the process's resident and virtual size. */
 #include "procstat.h"
 
-#include "mem.h"
-#include "telem.h"
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -22,6 +19,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "mem.h"
+#include "telem.h"
 
 static void
 add(struct sx_sample_sink *sink, uint32_t type, const char *name, const char *help, double value)

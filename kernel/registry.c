@@ -1,14 +1,15 @@
 /* See registry.h. The solver is quadratic in modules and providers: there are some dozens. */
 #include "registry.h"
 
-#include "exec.h"
-#include "host.h"
-#include "mem.h"
-#include "sextant/sx_vet.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "sextant/sx_vet.h"
+
+#include "exec.h"
+#include "host.h"
+#include "mem.h"
 
 /* Before each instance lies one cache line whose first word is the module, so that thread_mem()
  * finds it without a search: transports ask for every request. */

@@ -8,12 +8,12 @@
  *
  * A struct that was replaced stays readable until the next reload: threads may be about to read
  * one of its strings. */
+#include <stdio.h>
+#include <string.h>
+
 #include "log.h"
 #include "phase.h"
 #include "req.h"
-
-#include <stdio.h>
-#include <string.h>
 
 struct change {
     struct sx_arena *arena;

@@ -11,15 +11,15 @@
  * server should not carry 900 histogram cells. */
 #include "req.h"
 
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "cpu.h"
 #include "exec.h"
 #include "loop.h"
 #include "mem.h"
 #include "telem.h"
-
-#include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
 
 #define MAX_LOOPS      256u
 #define NO_CREDENTIAL  "Must provide an API key or an Authorization bearer token"

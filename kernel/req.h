@@ -2,9 +2,10 @@
 #ifndef SX_KERNEL_REQ_H
 #define SX_KERNEL_REQ_H
 
+#include "sextant/sx_op.h"
+
 #include "conf.h"
 #include "registry.h"
-#include "sextant/sx_op.h"
 
 /* [M] static; add it with sx_host_service() before modules are loaded. */
 const struct sx_req *sx_req_table(void);

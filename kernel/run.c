@@ -8,16 +8,6 @@
  * loop. */
 #include "run.h"
 
-#include "cpu.h"
-#include "epoch.h"
-#include "exec.h"
-#include "host.h"
-#include "log.h"
-#include "loop.h"
-#include "mem.h"
-#include "req.h"
-#include "sextant/sx_op.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -26,6 +16,17 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#include "sextant/sx_op.h"
+
+#include "cpu.h"
+#include "epoch.h"
+#include "exec.h"
+#include "host.h"
+#include "log.h"
+#include "loop.h"
+#include "mem.h"
+#include "req.h"
 
 #define DRAIN_MS      30000u
 #define DRAIN_TICK_MS 5u

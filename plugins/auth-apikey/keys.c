@@ -3,9 +3,9 @@
  * Loop threads compare credentials while the main thread may be replacing the secrets on SIGHUP.
  * Readers therefore take one pointer inside an epoch section and see either the old set or the new
  * one, never half of each; the old block is wiped and released once no section can hold it. */
-#include "apikey.h"
-
 #include <string.h>
+
+#include "apikey.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

@@ -3,9 +3,9 @@
  * Spec chapter 04, sections 10 to 12. The host warns about empty keys when it reads them; here they
  * are simply unset. Tokens (`service.jwt_rbac`) are another module's: this one does not declare the
  * key, so a server that asks for tokens and has no module for them refuses to start. */
-#include "apikey.h"
-
 #include <stddef.h>
+
+#include "apikey.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

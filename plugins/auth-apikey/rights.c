@@ -5,6 +5,9 @@
  * another module understands, and the host refuses it when nobody does. */
 #include "apikey.h"
 
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
+
 static int apikey_required(void *self)
 {
     struct apikey_self *a = self;

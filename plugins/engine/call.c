@@ -1,9 +1,9 @@
 /* Calls: one operation on its way through the engine, from submit to done. */
-#include "catalog.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "catalog.h"
 
 #include "sextant/sx_ban.h"
 

@@ -9,7 +9,7 @@
 
 #include "sextant/sx_ban.h"
 
-#define CONFIG_MAX (8u << 20)
+#define CONFIG_MAX   (8u << 20)
 #define CHECKSUM_KEY ",\"checksum\":\""
 
 struct eng_catalog {
@@ -30,7 +30,8 @@ static int same(struct sx_str a, struct sx_str b)
     return a.n == b.n && (a.n == 0 || !memcmp(a.p, b.p, a.n));
 }
 
-/* --- references ---------------------------------------------------------------------------------- */
+/* --- references ----------------------------------------------------------------------------------
+ */
 
 void eng_collection_unref(struct eng_collection *col)
 {
@@ -101,7 +102,8 @@ uint32_t eng_catalog_count(struct eng_catalog *c)
     return n;
 }
 
-void eng_catalog_each(struct eng_catalog *c, void (*sink)(void *arg, struct eng_collection *col),
+void eng_catalog_each(struct eng_catalog *c,
+                      void (*sink)(void *arg, struct eng_collection *col),
                       void *arg)
 {
     struct eng *e = c->eng;
@@ -122,8 +124,8 @@ void eng_catalog_each(struct eng_catalog *c, void (*sink)(void *arg, struct eng_
     e->mem->release(e->mem, all);
 }
 
-/* Buckets for one more; two a collection at least half the time. A failure to grow only makes chains
- * longer, unless there is no table yet. */
+/* Buckets for one more; two a collection at least half the time. A failure to grow only makes
+ * chains longer, unless there is no table yet. */
 static int buckets_room(struct eng_catalog *c)
 {
     const struct sx_mem *mem = c->eng->mem;
@@ -171,7 +173,9 @@ static void unlink_from(struct eng_catalog *c, struct eng_collection *col)
     c->n--;
 }
 
-int eng_catalog_reserve(struct eng_catalog *c, struct sx_str name, struct eng_collection **out,
+int eng_catalog_reserve(struct eng_catalog *c,
+                        struct sx_str name,
+                        struct eng_collection **out,
                         struct sx_err *err)
 {
     struct eng_collection *col;
@@ -181,8 +185,7 @@ int eng_catalog_reserve(struct eng_catalog *c, struct sx_str name, struct eng_co
     if (col)
         rc = sx_err_set(err, SX_EEXIST, "Collection `%.*s` already exists!",
                         (int)(name.n > 180 ? 180 : name.n), name.p);
-    else if (c->eng->conf->max_collections != SX_KEY_UNSET &&
-             c->n >= c->eng->conf->max_collections)
+    else if (c->eng->conf->max_collections != SX_KEY_UNSET && c->n >= c->eng->conf->max_collections)
         rc = sx_err_set(err, SX_EBADREQ,
                         "Can't create collection with name %.*s. Max collections limit reached: "
                         "%" PRIu64,
@@ -212,7 +215,8 @@ struct eng_collection *eng_catalog_take(struct eng_catalog *c, struct sx_str nam
     return col;
 }
 
-/* --- config.json --------------------------------------------------------------------------------- */
+/* --- config.json ---------------------------------------------------------------------------------
+ */
 
 static void put_time(struct sx_docb *b, uint64_t ns)
 {
@@ -220,8 +224,11 @@ static void put_time(struct sx_docb *b, uint64_t ns)
     sx_docb_u64(b, ns);
 }
 
-static int config_write(struct eng *e, struct sx_dir *dir, const struct eng_collection *col,
-                        struct sx_doc config, struct sx_err *err)
+static int config_write(struct eng *e,
+                        struct sx_dir *dir,
+                        const struct eng_collection *col,
+                        struct sx_doc config,
+                        struct sx_err *err)
 {
     struct sx_docb b;
     struct sx_buf text;
@@ -272,8 +279,11 @@ static int config_write(struct eng *e, struct sx_dir *dir, const struct eng_coll
 }
 
 /* Canonical configuration without what only the file holds. */
-static int config_split(struct eng *e, struct sx_doc d, struct eng_collection *col,
-                        struct sx_doc *config, struct sx_err *err)
+static int config_split(struct eng *e,
+                        struct sx_doc d,
+                        struct eng_collection *col,
+                        struct sx_doc *config,
+                        struct sx_err *err)
 {
     struct sx_docb b;
     struct sx_str s = sx_doc_str(sx_doc_get(d, "uuid"));
@@ -309,8 +319,12 @@ static int config_split(struct eng *e, struct sx_doc d, struct eng_collection *c
     return copy ? 0 : sx_err_set(err, SX_ENOMEM, "out of memory");
 }
 
-/* Reads and checks config.json of the folder; name (owned by arena) may differ from the folder's. */
-static int config_read(struct eng *e, struct sx_dir *dir, struct sx_arena *arena, struct sx_doc *out,
+/* Reads and checks config.json of the folder; name (owned by arena) may differ from the folder's.
+ */
+static int config_read(struct eng *e,
+                       struct sx_dir *dir,
+                       struct sx_arena *arena,
+                       struct sx_doc *out,
                        struct sx_err *err)
 {
     struct sx_file *f = NULL;
@@ -353,7 +367,8 @@ static int config_read(struct eng *e, struct sx_dir *dir, struct sx_arena *arena
     return rc;
 }
 
-/* --- making and dropping ------------------------------------------------------------------------- */
+/* --- making and dropping -------------------------------------------------------------------------
+ */
 
 static void uuid_text(const struct sx_store_id *id, char out[33])
 {
@@ -388,7 +403,9 @@ static int has_config(struct eng *e, struct sx_dir *parent, const char *folder)
     return found;
 }
 
-static int make_files(struct eng_catalog *c, struct eng_collection *col, const struct eng_config *cf,
+static int make_files(struct eng_catalog *c,
+                      struct eng_collection *col,
+                      const struct eng_config *cf,
                       struct sx_err *err)
 {
     struct eng *e = c->eng;
@@ -423,7 +440,9 @@ static int make_files(struct eng_catalog *c, struct eng_collection *col, const s
     return rc;
 }
 
-static int attach_shard(struct eng_catalog *c, struct eng_collection *col, struct eng_config *cf,
+static int attach_shard(struct eng_catalog *c,
+                        struct eng_collection *col,
+                        struct eng_config *cf,
                         struct sx_err *err)
 {
     int rc = eng_shard_create(c->eng, cf, &col->id, c->collections, col->folder, &col->shard, err);
@@ -432,7 +451,9 @@ static int attach_shard(struct eng_catalog *c, struct eng_collection *col, struc
     return rc;
 }
 
-int eng_catalog_make(struct eng_catalog *c, struct eng_collection *col, struct sx_doc config,
+int eng_catalog_make(struct eng_catalog *c,
+                     struct eng_collection *col,
+                     struct sx_doc config,
                      struct sx_err *err)
 {
     struct eng *e = c->eng;
@@ -492,7 +513,8 @@ void eng_catalog_sweep(struct eng_catalog *c, const struct sx_store_id *id)
         sx_log(c->eng->host, SX_LOG_WARN, "catalog", "removing a dropped collection: %s", err.msg);
 }
 
-/* --- start and stop ------------------------------------------------------------------------------ */
+/* --- start and stop ------------------------------------------------------------------------------
+ */
 
 struct scan {
     struct eng_catalog *c;
@@ -553,7 +575,8 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
             eng_config_destroy(e, cf);
     }
     if (rc != 0) {
-        sx_err_wrap(&err, "Collection %.*s is damaged: ", (int)(name.n > 60 ? 60 : name.n), col->name.p);
+        sx_err_wrap(&err, "Collection %.*s is damaged: ", (int)(name.n > 60 ? 60 : name.n),
+                    col->name.p);
         sx_log(e->host, SX_LOG_ERROR, "catalog", "%s", err.msg);
         col->cause = err;
         if (!col->cause.code)
@@ -613,8 +636,7 @@ static void closed_one(struct eng_shard *s, void *arg)
 static void close_one(void *arg, struct eng_collection *col)
 {
     struct eng_catalog *c = arg;
-    if (!col->shard ||
-        atomic_load_explicit(&col->shard->state, memory_order_acquire) != ENG_OPEN)
+    if (!col->shard || atomic_load_explicit(&col->shard->state, memory_order_acquire) != ENG_OPEN)
         return;
     pthread_mutex_lock(&c->lock);
     c->closing++;
@@ -651,7 +673,8 @@ static void tick_run(struct sx_task *task, struct sx_worker *w)
 {
     struct eng_catalog *c = task->arg;
     (void)w;
-    /* pairs with the exchange in eng_catalog_tick_soon(): what is written from here on arms again */
+    /* pairs with the exchange in eng_catalog_tick_soon(): what is written from here on arms again
+     */
     atomic_store_explicit(&c->tick_armed, 0, memory_order_release);
     eng_catalog_each(c, tick_one, NULL);
 }

@@ -19,13 +19,13 @@
 struct eng_collection {
     struct eng *eng;
     _Atomic uint32_t refs;
-    uint32_t busy;            /* being made: not found yet, but the name is taken */
-    struct sx_str name;       /* owned */
+    uint32_t busy;      /* being made: not found yet, but the name is taken */
+    struct sx_str name; /* owned */
     char folder[256];
     struct eng_config *config; /* the shard's; NULL when config.json is damaged */
     struct eng_shard *shard;   /* NULL when damaged */
     struct sx_err cause;
-    uint64_t created_ns;       /* wall clock, 0 = not recorded */
+    uint64_t created_ns; /* wall clock, 0 = not recorded */
     struct sx_store_id id;
     struct eng_collection *next, *chain; /* the catalogue's: all, and of one bucket */
 };
@@ -44,14 +44,19 @@ struct eng_collection *eng_catalog_find(struct eng_catalog *c, struct sx_str nam
 void eng_collection_unref(struct eng_collection *col);
 uint32_t eng_catalog_count(struct eng_catalog *c);
 /* [A] Calls sink with every collection, under no lock, in the order of creation. */
-void eng_catalog_each(struct eng_catalog *c, void (*sink)(void *arg, struct eng_collection *col),
+void eng_catalog_each(struct eng_catalog *c,
+                      void (*sink)(void *arg, struct eng_collection *col),
                       void *arg);
 /* [A] Takes the name: EEXIST, or EBADREQ when max_collections is reached. */
-int eng_catalog_reserve(struct eng_catalog *c, struct sx_str name, struct eng_collection **out,
+int eng_catalog_reserve(struct eng_catalog *c,
+                        struct sx_str name,
+                        struct eng_collection **out,
                         struct sx_err *err);
-/* [blocking] Makes the reserved collection with this canonical configuration (taken). On failure the
- * name is free again. */
-int eng_catalog_make(struct eng_catalog *c, struct eng_collection *col, struct sx_doc config,
+/* [blocking] Makes the reserved collection with this canonical configuration (taken). On failure
+ * the name is free again. */
+int eng_catalog_make(struct eng_catalog *c,
+                     struct eng_collection *col,
+                     struct sx_doc config,
                      struct sx_err *err);
 /* [A] Takes the collection out of the map; NULL when there is none of that name. */
 struct eng_collection *eng_catalog_take(struct eng_catalog *c, struct sx_str name);

@@ -1,11 +1,11 @@
 /* One log record staged for the table; eng_table_commit() then makes it part of it.
  *
  * The same function at run time and at replay, on the same bytes: what a restart rebuilds is what
- * was there. Replay decides nothing again; a record that failed when it was accepted changes nothing
- * but takes its number. */
-#include "shard.h"
-
+ * was there. Replay decides nothing again; a record that failed when it was accepted changes
+ * nothing but takes its number. */
 #include <string.h>
+
+#include "shard.h"
 
 #include "sextant/sx_ban.h"
 
@@ -50,7 +50,8 @@ static int stage_upsert(struct eng_shard *s, uint64_t number, struct in *in, str
     uint32_t n = head ? u32_at(head, 0) : 0, nc = t->n_columns ? t->n_columns : 1;
     if (in->bad || n > (uint64_t)(in->end - in->p) / 32)
         return sx_err_set(err, SX_ECORRUPT, "malformed upsert record");
-    uint8_t *mem = e->mem->zalloc(e->mem, n * (sizeof(struct eng_new_row) + nc * sizeof(void *)) + 1);
+    uint8_t *mem =
+        e->mem->zalloc(e->mem, n * (sizeof(struct eng_new_row) + nc * sizeof(void *)) + 1);
     if (!mem)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     struct eng_new_row *rows = (struct eng_new_row *)(void *)mem;

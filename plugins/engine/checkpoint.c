@@ -2,14 +2,14 @@
  *
  * On the strand the flush of every store is started; each takes its mark at that moment, so all
  * marks belong to the same operation. When the last store is durable, one task on the blocking pool
- * syncs the log (the manifest may never be ahead of it: numbers would be given twice) and writes the
- * manifest; back on the strand the log is trimmed. Writes go on all the while.
+ * syncs the log (the manifest may never be ahead of it: numbers would be given twice) and writes
+ * the manifest; back on the strand the log is trimmed. Writes go on all the while.
  *
  * One starts when so much log would be replayed that a start would take long (checkpoint_log_mb) or
  * some time after the first change since the last one, so that an idle shard needs no replay. */
-#include "catalog.h"
-
 #include <string.h>
+
+#include "catalog.h"
 
 #include "sextant/sx_ban.h"
 
@@ -99,8 +99,8 @@ static void rows_done(void *arg, int rc, const struct sx_store_mark *mark, const
     part_ended(part->cp, rc, err);
 }
 
-static void payload_done(void *arg, int rc, const struct sx_blobs_mark *mark,
-                         const struct sx_err *err)
+static void
+payload_done(void *arg, int rc, const struct sx_blobs_mark *mark, const struct sx_err *err)
 {
     struct checkpoint *cp = arg;
     if (rc == 0) {
@@ -129,7 +129,10 @@ static int collect_dead(struct eng_shard *s, struct eng_manifest *m)
     return 0;
 }
 
-static void flush_part(struct checkpoint *cp, uint32_t *n, const struct sx_provider *p, void *h,
+static void flush_part(struct checkpoint *cp,
+                       uint32_t *n,
+                       const struct sx_provider *p,
+                       void *h,
                        struct sx_store_mark *mark)
 {
     cp->part[*n].cp = cp;
@@ -201,8 +204,9 @@ static void start_on_strand(struct sx_task *task, struct sx_worker *w)
 {
     struct eng_shard *s = task->arg;
     (void)w;
-    atomic_store_explicit(&s->tick_posted, 0, memory_order_release); /* pairs with the exchanges below */
-    if (is_open(s)) /* not closed meanwhile */
+    atomic_store_explicit(&s->tick_posted, 0,
+                          memory_order_release); /* pairs with the exchanges below */
+    if (is_open(s))                              /* not closed meanwhile */
         eng_checkpoint_start(s);
     eng_shard_unref(s);
 }
@@ -211,7 +215,8 @@ static void close_on_strand(struct sx_task *task, struct sx_worker *w)
 {
     struct eng_shard *s = task->arg;
     (void)w;
-    atomic_store_explicit(&s->tick_posted, 0, memory_order_release); /* pairs with the exchanges below */
+    atomic_store_explicit(&s->tick_posted, 0,
+                          memory_order_release); /* pairs with the exchanges below */
     if (is_open(s)) {
         if (s->table.commit != s->checkpoint) {
             s->close_wanted = 1;

@@ -1,11 +1,11 @@
 /* One vector column: store, distance and index of a named vector; see table.h for the struct.
  *
- * The stored form of a vector is the column's datatype; conversion happens once, when the log record
- * is built, so that log, store and replay hold the same bytes. */
-#include "shard.h"
-
+ * The stored form of a vector is the column's datatype; conversion happens once, when the log
+ * record is built, so that log, store and replay hold the same bytes. */
 #include <stdio.h>
 #include <string.h>
+
+#include "shard.h"
 
 #include "sextant/sx_ban.h"
 
@@ -90,8 +90,11 @@ static void source_scorer(void *ctx, uint32_t node, void *scratch, struct sx_sco
                               .dim = c->conf->dim};
 }
 
-int eng_column_open(struct eng_shard *s, uint32_t i, const struct sx_store_mark *vec,
-                    const struct sx_store_mark *loc, struct sx_err *err)
+int eng_column_open(struct eng_shard *s,
+                    uint32_t i,
+                    const struct sx_store_mark *vec,
+                    const struct sx_store_mark *loc,
+                    struct sx_err *err)
 {
     struct eng *e = s->eng;
     struct eng_column *c = &s->table.columns[i];

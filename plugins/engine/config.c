@@ -87,8 +87,8 @@ static void put_section(struct sx_docb *b,
     sx_docb_obj(b);
     for (uint32_t i = 0; i < n; i++) {
         const struct field *f = &fields[i];
-        struct sx_doc v = either(sx_doc_get(given, f->name),
-                                 either(sx_doc_get(defaults, f->alias), sx_doc_get(defaults, f->name)));
+        struct sx_doc v = either(sx_doc_get(given, f->name), either(sx_doc_get(defaults, f->alias),
+                                                                    sx_doc_get(defaults, f->name)));
         if (sx_doc_type(v) == SX_DOC_STR && !strcmp(f->name, "max_optimization_threads")) {
             sx_docb_ckey(b, f->name); /* "auto" is the absence of a number */
             sx_docb_null(b);
@@ -102,9 +102,9 @@ static void put_section(struct sx_docb *b,
     sx_docb_close(b);
 }
 
-static const char *const vector_fields[] = {"size",      "distance", "hnsw_config",
-                                            "quantization_config", "on_disk", "memory",
-                                            "datatype",  "multivector_config"};
+static const char *const vector_fields[] = {
+    "size",    "distance", "hnsw_config", "quantization_config",
+    "on_disk", "memory",   "datatype",    "multivector_config"};
 
 /* One dense vector's parameters: what was set, in the order clients know; empty diffs vanish. */
 static void put_vector(struct sx_docb *b, struct sx_doc v, struct sx_doc defaults)
@@ -135,15 +135,17 @@ static int check_name(const char *kind, struct sx_str name, struct sx_err *err)
 {
     static const char forbidden[] = {'<', '>', ':', '"', '/', '\\', '|', '?', '*', '\0', 0x1f};
     if (name.n > 200) { /* the text repeats the name whole: longer than an error buffer, so cut */
-        return sx_err_set(err, SX_EINPUT,
-                          "Invalid %s vector name `%.*s`: vector name must be at most 200 bytes long",
-                          kind, 120, name.p);
+        return sx_err_set(
+            err, SX_EINPUT,
+            "Invalid %s vector name `%.*s`: vector name must be at most 200 bytes long", kind, 120,
+            name.p);
     }
     for (uint32_t i = 0; i < sizeof(forbidden); i++) {
         if (name.n && memchr(name.p, forbidden[i], name.n))
-            return sx_err_set(err, SX_EINPUT,
-                              "Invalid %s vector name `%.*s`: vector name cannot contain \"%c\" char",
-                              kind, (int)(name.n > 120 ? 120 : name.n), name.p, forbidden[i]);
+            return sx_err_set(
+                err, SX_EINPUT,
+                "Invalid %s vector name `%.*s`: vector name cannot contain \"%c\" char", kind,
+                (int)(name.n > 120 ? 120 : name.n), name.p, forbidden[i]);
     }
     return 0;
 }
@@ -208,8 +210,8 @@ static uint32_t sorted_members(struct sx_doc v, uint32_t *order, uint32_t max)
     return n;
 }
 
-static int put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc defaults,
-                       struct sx_err *err)
+static int
+put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc defaults, struct sx_err *err)
 {
     uint32_t order[ENG_MAX_COLUMNS];
     sx_docb_ckey(b, "vectors");
@@ -233,7 +235,8 @@ static int put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc d
 }
 
 /* Strict mode: the request's fields over the default's, field by field. */
-static void put_overlay(struct sx_docb *b, const char *name, struct sx_doc over, struct sx_doc under)
+static void
+put_overlay(struct sx_docb *b, const char *name, struct sx_doc over, struct sx_doc under)
 {
     if (!is_set(over) && !is_set(under))
         return;
@@ -268,8 +271,8 @@ static void put_count(struct sx_docb *b, const char *key, struct sx_doc given, s
     }
 }
 
-static void put_params(struct eng *e, struct sx_docb *b, struct sx_doc body, int *rc,
-                       struct sx_err *err)
+static void
+put_params(struct eng *e, struct sx_docb *b, struct sx_doc body, int *rc, struct sx_err *err)
 {
     struct sx_doc cd = e->conf->collection;
     sx_docb_ckey(b, "params");
@@ -319,8 +322,8 @@ int eng_config_build(struct eng *e, struct sx_doc body, struct sx_doc *out, stru
                 sx_doc_get(body, "optimizers_config"), e->conf->optimizers);
     put_section(&b, "wal_config", wal_fields, SX_COUNT(wal_fields), sx_doc_get(body, "wal_config"),
                 e->conf->wal);
-    struct sx_doc q =
-        either(sx_doc_get(body, "quantization_config"), sx_doc_get(e->conf->collection, "quantization"));
+    struct sx_doc q = either(sx_doc_get(body, "quantization_config"),
+                             sx_doc_get(e->conf->collection, "quantization"));
     sx_docb_ckey(&b, "quantization_config");
     if (is_set(q))
         sx_docb_doc(&b, q);
@@ -350,8 +353,8 @@ static int str_is(struct sx_str s, const char *text)
     return s.n == strlen(text) && !memcmp(s.p, text, s.n);
 }
 
-static int parse_column(struct eng *e, struct eng_config *c, struct sx_str name, struct sx_doc v,
-                        struct sx_err *err)
+static int parse_column(
+    struct eng *e, struct eng_config *c, struct sx_str name, struct sx_doc v, struct sx_err *err)
 {
     struct eng_column_conf *col = &c->columns[c->n_columns];
     struct sx_str dist = sx_doc_str(sx_doc_get(v, "distance"));
@@ -419,8 +422,7 @@ int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, 
     c->n_sparse = sx_doc_count(sx_doc_get(params, "sparse_vectors"));
     int64_t mb = sx_doc_get_i64(sx_doc_get(doc, "wal_config"), "wal_capacity_mb", 32);
     c->segment_bytes = (uint64_t)(mb < 1 ? 1 : mb > 4096 ? 4096 : mb) << 20;
-    int64_t seg =
-        sx_doc_get_i64(sx_doc_get(doc, "optimizer_config"), "default_segment_number", 0);
+    int64_t seg = sx_doc_get_i64(sx_doc_get(doc, "optimizer_config"), "default_segment_number", 0);
     uint32_t cpus = e->exec->n_cpus() / 2;
     int64_t indexing =
         sx_doc_get_i64(sx_doc_get(doc, "optimizer_config"), "indexing_threshold", 10000);

@@ -2,7 +2,8 @@
  *
  * The canonical form is one sx_doc with the members clients see in `result.config` (params,
  * hnsw_config, optimizer_config, wal_config, quantization_config, ...), kept as bytes, echoed as
- * they are, stored as JSON in config.json. What the engine itself needs is parsed out of it once. */
+ * they are, stored as JSON in config.json. What the engine itself needs is parsed out of it once.
+ */
 #ifndef ENG_CONFIG_H
 #define ENG_CONFIG_H
 
@@ -17,7 +18,7 @@ struct eng_column_conf {
 };
 
 struct eng_config {
-    struct sx_doc doc;   /* owned bytes */
+    struct sx_doc doc; /* owned bytes */
     uint32_t n_columns, n_sparse;
     uint64_t segment_bytes; /* of the log */
     uint32_t n_segments;    /* as reported */

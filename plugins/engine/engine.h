@@ -21,6 +21,9 @@
 #ifndef ENG_ENGINE_H
 #define ENG_ENGINE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "sextant/sx_distance.h"
 #include "sextant/sx_index.h"
 #include "sextant/sx_json.h"
@@ -30,20 +33,17 @@
 #include "sextant/sx_storage.h"
 #include "sextant/sx_text.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 #define ENG_MAX_COLUMNS 64u
-#define ENG_NO_LOC UINT32_MAX
-#define ENG_NO_BLOB UINT64_MAX
+#define ENG_NO_LOC      UINT32_MAX
+#define ENG_NO_BLOB     UINT64_MAX
 
 /* Filled from the key table in plugin.c; immutable. */
 struct eng_conf {
     const char *storage_path;
-    const char *rows_kind;       /* provider of vector rows for collections that do not say */
-    const char *log_sync;        /* "always", "interval", "os" */
-    uint64_t log_sync_ms;        /* of "interval" */
-    const char *index_kind;      /* provider of the index of dense vectors */
+    const char *rows_kind;  /* provider of vector rows for collections that do not say */
+    const char *log_sync;   /* "always", "interval", "os" */
+    uint64_t log_sync_ms;   /* of "interval" */
+    const char *index_kind; /* provider of the index of dense vectors */
     uint32_t on_disk_payload, pad;
     uint64_t max_collections;    /* SX_KEY_UNSET = none */
     uint64_t checkpoint_log_mb;  /* a checkpoint when so much log would be replayed */
@@ -72,7 +72,7 @@ struct eng {
     struct eng_catalog *catalog;
     struct eng_committer *committer;
     struct eng_scrub *scrub;
-    uint32_t max_open;           /* shards */
+    uint32_t max_open; /* shards */
     _Atomic uint32_t n_open;
     _Atomic uint32_t is_stopping; /* the pools are about to end, or have ended */
 };
@@ -84,16 +84,17 @@ struct eng_call {
     struct eng_collection *col; /* a reference, or NULL */
     struct eng_shard *shard;
     struct sx_reply reply;
-    uint64_t number;           /* of a write */
-    struct eng_call *next;     /* in the shard's or committer's queue */
-    uint32_t holds, pad;       /* the shard is held until the call is finished */
+    uint64_t number;       /* of a write */
+    struct eng_call *next; /* in the shard's or committer's queue */
+    uint32_t holds, pad;   /* the shard is held until the call is finished */
     void (*run)(struct eng_call *c, struct sx_worker *w); /* continues once the shard is open */
     struct sx_task task;
     struct sx_err err;
 };
 
 /* Ends a call from any thread: posts to the op's loop, where done() is called and references are
- * given back. reply.code decides; on failure the text is taken from c->err unless reply.err is set. */
+ * given back. reply.code decides; on failure the text is taken from c->err unless reply.err is set.
+ */
 void eng_call_finish(struct eng_call *c);
 void eng_call_fail(struct eng_call *c, int code, const char *fmt, ...) SX_PRINTF(3, 4);
 /* Fails with c->err as it is (code and text). */

@@ -32,9 +32,14 @@ static int payload_one(void *arg, uint32_t i, const void *p, uint32_t n)
     return 0;
 }
 
-static int fetch_payloads(struct eng_shard *s, const struct eng_reader *r, const uint32_t *rows,
-                          uint32_t n, const struct sx_selector *sel, struct sx_arena *arena,
-                          struct sx_record *records, struct sx_err *err)
+static int fetch_payloads(struct eng_shard *s,
+                          const struct eng_reader *r,
+                          const uint32_t *rows,
+                          uint32_t n,
+                          const struct sx_selector *sel,
+                          struct sx_arena *arena,
+                          struct sx_record *records,
+                          struct sx_err *err)
 {
     const struct sx_provider *bp = s->table.blobs_p;
     sx_locator *locs = sx_arena_alloc(arena, n * sizeof(*locs));
@@ -71,13 +76,19 @@ static int wants(const struct sx_selector *sel, struct sx_str name)
     return 0;
 }
 
-static int fetch_column(struct eng_shard *s, const struct eng_reader *r, uint32_t ci,
-                        const uint32_t *rows, uint32_t n, struct sx_arena *arena,
-                        struct sx_record *records, struct sx_err *err)
+static int fetch_column(struct eng_shard *s,
+                        const struct eng_reader *r,
+                        uint32_t ci,
+                        const uint32_t *rows,
+                        uint32_t n,
+                        struct sx_arena *arena,
+                        struct sx_record *records,
+                        struct sx_err *err)
 {
     const struct eng_column *c = &s->table.columns[ci];
     const struct sx_rows_ops *ops = c->rows_p->ops;
-    uint32_t *locs = sx_arena_alloc(arena, n * sizeof(*locs)), *at = sx_arena_alloc(arena, n * 4ull);
+    uint32_t *locs = sx_arena_alloc(arena, n * sizeof(*locs)),
+             *at = sx_arena_alloc(arena, n * 4ull);
     uint32_t m = 0;
     if (!locs || !at)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
@@ -103,9 +114,14 @@ static int fetch_column(struct eng_shard *s, const struct eng_reader *r, uint32_
     return rc;
 }
 
-static int fetch_vectors(struct eng_shard *s, const struct eng_reader *r, const uint32_t *rows,
-                         uint32_t n, const struct sx_selector *sel, struct sx_arena *arena,
-                         struct sx_record *records, struct sx_err *err)
+static int fetch_vectors(struct eng_shard *s,
+                         const struct eng_reader *r,
+                         const uint32_t *rows,
+                         uint32_t n,
+                         const struct sx_selector *sel,
+                         struct sx_arena *arena,
+                         struct sx_record *records,
+                         struct sx_err *err)
 {
     for (uint32_t i = 0; sel->mode == SX_SEL_INCLUDE && i < sel->n; i++) {
         const struct sx_str *name = &sel->names[i];
@@ -131,9 +147,15 @@ static int fetch_vectors(struct eng_shard *s, const struct eng_reader *r, const 
     return 0;
 }
 
-int eng_fetch(struct eng_shard *s, const struct eng_reader *r, const uint32_t *rows, uint32_t n,
-              const struct sx_selector *payload, const struct sx_selector *vectors,
-              struct sx_arena *arena, struct sx_record *records, struct sx_err *err)
+int eng_fetch(struct eng_shard *s,
+              const struct eng_reader *r,
+              const uint32_t *rows,
+              uint32_t n,
+              const struct sx_selector *payload,
+              const struct sx_selector *vectors,
+              struct sx_arena *arena,
+              struct sx_record *records,
+              struct sx_err *err)
 {
     int rc = 0;
     for (uint32_t i = 0; i < n; i++) {

@@ -1,6 +1,8 @@
 /* Written by scripts/gen-alnum.pl: letters and digits above ASCII, Unicode 14.0.0. */
 #include "jsonpath_alnum.h"
 
+#include "sextant/sx_ban.h"
+
 /* clang-format off */
 const struct eng_alnum_range eng_alnum_ranges[ENG_ALNUM_RANGES] = {
     {0xaa, 0xaa}, {0xb2, 0xb3}, {0xb5, 0xb5}, {0xb9, 0xba},

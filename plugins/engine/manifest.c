@@ -5,24 +5,24 @@
  * finds the old one or the new one, whole. The dead bits of the rows it counts lie in
  * "dead.<generation>", complete before the manifest that names them is in place. Both are primary:
  * damage makes the shard red. */
-#include "shard.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "shard.h"
+
 #include "sextant/sx_ban.h"
 
 #define MANIFEST_VERSION 1u
-#define MANIFEST_MAX (1u << 20)
+#define MANIFEST_MAX     (1u << 20)
 
 static void dead_name(char out[32], uint64_t generation)
 {
     snprintf(out, 32, "dead.%016" PRIx64, generation);
 }
 
-static void head_fill(struct sx_file_head *h, uint32_t kind, const struct sx_store_id *id,
-                      uint64_t generation)
+static void
+head_fill(struct sx_file_head *h, uint32_t kind, const struct sx_store_id *id, uint64_t generation)
 {
     memset(h, 0, sizeof(*h));
     h->kind = kind;
@@ -33,8 +33,11 @@ static void head_fill(struct sx_file_head *h, uint32_t kind, const struct sx_sto
     sx_file_head_seal(h);
 }
 
-static int head_ok(const struct sx_file_head *h, uint32_t kind, const struct sx_store_id *id,
-                   const char *file, struct sx_err *err)
+static int head_ok(const struct sx_file_head *h,
+                   uint32_t kind,
+                   const struct sx_store_id *id,
+                   const char *file,
+                   struct sx_err *err)
 {
     int rc = sx_file_head_check(h, kind, MANIFEST_VERSION, err);
     if (rc == 0 && (memcmp(h->uuid, id->uuid, sizeof(h->uuid)) != 0 || h->shard != id->shard))
@@ -43,8 +46,12 @@ static int head_ok(const struct sx_file_head *h, uint32_t kind, const struct sx_
 }
 
 /* Head, length, CRC, body: durable under `name` after a rename from "<name>.new". */
-static int write_whole(struct eng *e, struct sx_dir *dir, const char *name,
-                       const struct sx_file_head *h, const void *body, uint32_t n,
+static int write_whole(struct eng *e,
+                       struct sx_dir *dir,
+                       const char *name,
+                       const struct sx_file_head *h,
+                       const void *body,
+                       uint32_t n,
                        struct sx_err *err)
 {
     char tmp[48];
@@ -72,8 +79,14 @@ static int write_whole(struct eng *e, struct sx_dir *dir, const char *name,
 }
 
 /* Returns owned body bytes. */
-static int read_whole(struct eng *e, struct sx_dir *dir, const char *name, uint32_t kind,
-                      const struct sx_store_id *id, uint32_t max, uint8_t **body, uint32_t *n,
+static int read_whole(struct eng *e,
+                      struct sx_dir *dir,
+                      const char *name,
+                      uint32_t kind,
+                      const struct sx_store_id *id,
+                      uint32_t max,
+                      uint8_t **body,
+                      uint32_t *n,
                       struct sx_err *err)
 {
     struct sx_file *f = NULL;
@@ -146,8 +159,11 @@ static struct sx_store_mark get_mark(struct sx_doc d, const char *key)
     return (struct sx_store_mark){get_u64(m, "count"), (uint32_t)get_u64(m, "tail_crc"), 0};
 }
 
-static int write_dead(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
-                      const struct eng_manifest *m, struct sx_err *err)
+static int write_dead(struct eng *e,
+                      struct sx_dir *dir,
+                      const struct sx_store_id *id,
+                      const struct eng_manifest *m,
+                      struct sx_err *err)
 {
     char name[32];
     struct sx_file_head h;
@@ -156,8 +172,11 @@ static int write_dead(struct eng *e, struct sx_dir *dir, const struct sx_store_i
     return write_whole(e, dir, name, &h, m->dead, (uint32_t)((m->rows.count + 63) / 64 * 8), err);
 }
 
-int eng_manifest_write(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
-                       const struct eng_manifest *m, struct sx_err *err)
+int eng_manifest_write(struct eng *e,
+                       struct sx_dir *dir,
+                       const struct sx_store_id *id,
+                       const struct eng_manifest *m,
+                       struct sx_err *err)
 {
     struct sx_docb b;
     struct sx_file_head h;
@@ -216,15 +235,17 @@ static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out,
         out->columns[i].id = (uint32_t)get_u64(c, "id");
         out->columns[i].vec = get_mark(c, "vec");
         out->columns[i].loc = get_mark(c, "loc");
-        if (out->columns[i].vec.count >= ENG_NO_LOC ||
-            out->columns[i].loc.count != out->rows.count)
+        if (out->columns[i].vec.count >= ENG_NO_LOC || out->columns[i].loc.count != out->rows.count)
             return sx_err_set(err, SX_ECORRUPT, "manifest: impossible counts of column %u", i);
     }
     return 0;
 }
 
-int eng_manifest_read(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
-                      struct eng_manifest *out, struct sx_err *err)
+int eng_manifest_read(struct eng *e,
+                      struct sx_dir *dir,
+                      const struct sx_store_id *id,
+                      struct eng_manifest *out,
+                      struct sx_err *err)
 {
     uint8_t *body = NULL;
     uint32_t n = 0;

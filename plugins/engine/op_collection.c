@@ -1,9 +1,9 @@
 /* Operations on collections: list, info, exists, create, delete. */
-#include "catalog.h"
-
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+#include "catalog.h"
 
 #include "sextant/sx_ban.h"
 
@@ -79,8 +79,8 @@ static int wants_inline(struct sx_doc hnsw)
 }
 
 /* Options that are stored and echoed but cannot work as asked. */
-static void warn_vector(struct sx_docb *b, struct sx_doc config, struct sx_str name, struct sx_doc v,
-                        uint32_t *n)
+static void warn_vector(
+    struct sx_docb *b, struct sx_doc config, struct sx_str name, struct sx_doc v, uint32_t *n)
 {
     struct sx_doc q = sx_doc_get(v, "quantization_config");
     struct sx_doc own = sx_doc_get(sx_doc_get(v, "hnsw_config"), "inline_storage");

@@ -4,11 +4,11 @@
  * so that a block of vectors is read once for all of them. The index hands back nodes; here they
  * become rows of this view. A node that turns out dead or superseded (its dead bit comes later than
  * its death) is dropped, and the search resumed for as many again. */
-#include "catalog.h"
-#include "fetch.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "catalog.h"
+#include "fetch.h"
 
 #include "sextant/sx_ban.h"
 
@@ -17,9 +17,9 @@ struct found {
     float score;
 };
 
-/* Points of one score are ordered by id if they are at most so many, else by node. Either way the order
- * is the same for every limit and offset, so pages fit together; that needs the whole group of the
- * last score, not only the part below the limit. */
+/* Points of one score are ordered by id if they are at most so many, else by node. Either way the
+ * order is the same for every limit and offset, so pages fit together; that needs the whole group
+ * of the last score, not only the part below the limit. */
 #define TIES_MAX 1024u
 
 struct job {
@@ -31,7 +31,8 @@ struct job {
     struct found *found;
 };
 
-/* --- resolving ----------------------------------------------------------------------------------- */
+/* --- resolving -----------------------------------------------------------------------------------
+ */
 
 static int column_of(struct eng_call *c, struct job *j)
 {
@@ -76,15 +77,14 @@ static int vector_of_id(struct eng_call *c, const struct eng_reader *r, struct j
     }
     uint32_t loc = eng_reader_loc(r, j->ci, row);
     if (loc == ENG_NO_LOC)
-        return sx_err_set(&c->err, SX_ENOTFOUND,
-                          "Vector with name \"%.*s\" for point not found",
+        return sx_err_set(&c->err, SX_ENOTFOUND, "Vector with name \"%.*s\" for point not found",
                           (int)j->q->using_name.n, j->q->using_name.p);
     uint8_t *raw = sx_arena_alloc(c->op->arena, j->col->row_bytes);
     if (!raw)
         return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
     const struct sx_provider *p = j->col->rows_p;
-    int rc = ((const struct sx_rows_ops *)p->ops)
-                 ->gather(p->self, j->col->vec, &loc, 1, raw, &c->err);
+    int rc =
+        ((const struct sx_rows_ops *)p->ops)->gather(p->self, j->col->vec, &loc, 1, raw, &c->err);
     eng_column_decode(j->col, raw, out);
     return rc;
 }
@@ -131,15 +131,16 @@ static int resolve(struct eng_call *c, const struct eng_reader *r, struct job *j
     return j->found ? 0 : sx_err_set(&c->err, SX_ENOMEM, "out of memory");
 }
 
-/* --- searching ----------------------------------------------------------------------------------- */
+/* --- searching -----------------------------------------------------------------------------------
+ */
 
 /* Takes hits until the job has what it wants and the ties of the last. */
-static void take_hits(const struct eng_reader *r, struct job *j, const struct sx_hit *hits,
-                      uint32_t n)
+static void
+take_hits(const struct eng_reader *r, struct job *j, const struct sx_hit *hits, uint32_t n)
 {
     for (uint32_t i = 0; i < n && !j->is_full; i++) {
-        if (j->n >= j->want && (j->n > j->want + TIES_MAX ||
-                                hits[i].score != j->found[j->want - 1].score)) {
+        if (j->n >= j->want &&
+            (j->n > j->want + TIES_MAX || hits[i].score != j->found[j->want - 1].score)) {
             j->is_full = 1;
             return;
         }
@@ -162,8 +163,11 @@ static void score_ids(const struct sx_scorer *s, const uint32_t *ids, uint32_t n
     s->kernel->score_ids(s->q, s->rows, ids, n, s->dim, out);
 }
 
-static int search(struct eng_call *c, const struct eng_reader *r, struct sx_worker *w,
-                  struct job *jobs, uint32_t n)
+static int search(struct eng_call *c,
+                  const struct eng_reader *r,
+                  struct sx_worker *w,
+                  struct job *jobs,
+                  uint32_t n)
 {
     struct sx_arena *arena = c->op->arena;
     struct eng_column *col = jobs[0].col;
@@ -235,7 +239,8 @@ static int search(struct eng_call *c, const struct eng_reader *r, struct sx_work
     return rc;
 }
 
-/* --- results ------------------------------------------------------------------------------------- */
+/* --- results -------------------------------------------------------------------------------------
+ */
 
 static int id_before(const struct eng_reader *r, uint32_t a, uint32_t b, int larger_first)
 {
@@ -247,8 +252,8 @@ static int id_before(const struct eng_reader *r, uint32_t a, uint32_t b, int lar
 }
 
 /* Merge sort of one group of equal scores; tmp has room for it. */
-static void sort_group(const struct eng_reader *r, struct found *f, struct found *tmp, uint32_t n,
-                       int larger_first)
+static void sort_group(
+    const struct eng_reader *r, struct found *f, struct found *tmp, uint32_t n, int larger_first)
 {
     if (n < 2)
         return;
@@ -263,7 +268,8 @@ static void sort_group(const struct eng_reader *r, struct found *f, struct found
 }
 
 /* Equal scores: the larger id first where larger is better, else the smaller. */
-static int order_ties(struct eng_call *c, const struct eng_reader *r, struct job *j, int larger_first)
+static int
+order_ties(struct eng_call *c, const struct eng_reader *r, struct job *j, int larger_first)
 {
     struct found *tmp = NULL;
     for (uint32_t i = 0, n; i < j->n; i += n) {
@@ -282,7 +288,9 @@ static int order_ties(struct eng_call *c, const struct eng_reader *r, struct job
     return 0;
 }
 
-static int finish_nearest(struct eng_call *c, const struct eng_reader *r, struct job *j,
+static int finish_nearest(struct eng_call *c,
+                          const struct eng_reader *r,
+                          struct job *j,
                           struct sx_record_list *out)
 {
     const struct sx_query *q = j->q;
@@ -323,7 +331,9 @@ static int finish_nearest(struct eng_call *c, const struct eng_reader *r, struct
 }
 
 /* No query: ascending id, score 1, version 0. */
-static int list_by_id(struct eng_call *c, const struct eng_reader *r, const struct sx_query *q,
+static int list_by_id(struct eng_call *c,
+                      const struct eng_reader *r,
+                      const struct sx_query *q,
                       struct sx_record_list *out)
 {
     struct sx_arena *arena = c->op->arena;
@@ -374,12 +384,13 @@ static int check_lookup(struct eng_call *c, const struct sx_query *q)
     return 0;
 }
 
-/* --- running ------------------------------------------------------------------------------------- */
+/* --- running -------------------------------------------------------------------------------------
+ */
 
 static void timeout_text(struct eng_call *c)
 {
-    uint64_t ms = c->op->timeout_ms ? c->op->timeout_ms
-                                    : (c->op->deadline_ns - c->op->start_ns) / 1000000u;
+    uint64_t ms =
+        c->op->timeout_ms ? c->op->timeout_ms : (c->op->deadline_ns - c->op->start_ns) / 1000000u;
     char d[32];
     if (ms % 1000 == 0)
         snprintf(d, sizeof(d), "%llus", (unsigned long long)(ms / 1000));
@@ -388,7 +399,9 @@ static void timeout_text(struct eng_call *c)
     sx_err_set(&c->err, SX_ETIMEOUT, "Timeout error: Operation 'Search' timed out after %s", d);
 }
 
-static int run_all(struct eng_call *c, const struct eng_reader *r, struct sx_worker *w,
+static int run_all(struct eng_call *c,
+                   const struct eng_reader *r,
+                   struct sx_worker *w,
                    struct sx_record_list *lists)
 {
     const struct sx_args_query *a = c->op->args;

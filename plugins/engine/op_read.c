@@ -1,14 +1,17 @@
 /* Operations that read points by id or in order: get, scroll, count. */
+#include <string.h>
+
 #include "catalog.h"
 #include "fetch.h"
-
-#include <string.h>
 
 #include "sextant/sx_ban.h"
 
 /* Fetches the rows found into the reply's list. */
-static int reply_records(struct eng_call *c, const struct eng_reader *r, const uint32_t *rows,
-                         uint32_t n, const struct sx_selector *payload,
+static int reply_records(struct eng_call *c,
+                         const struct eng_reader *r,
+                         const uint32_t *rows,
+                         uint32_t n,
+                         const struct sx_selector *payload,
                          const struct sx_selector *vectors)
 {
     struct sx_record *rec = sx_arena_zalloc(c->op->arena, (n ? n : 1) * sizeof(*rec));

@@ -1,12 +1,12 @@
 /* Operations that change points: upsert and delete.
  *
  * Three steps. On a worker: the log record is built, everything that needs no order is checked. On
- * the strand: number, stage, log, commit, publish. Then the call is answered, or waits for the committer.
- * Errors that the reference finds at application time (unknown name, wrong kind) take a number and a
- * record of their own, with no effect, and are told to those who wait. */
-#include "catalog.h"
-
+ * the strand: number, stage, log, commit, publish. Then the call is answered, or waits for the
+ * committer. Errors that the reference finds at application time (unknown name, wrong kind) take a
+ * number and a record of their own, with no effect, and are told to those who wait. */
 #include <string.h>
+
+#include "catalog.h"
 
 #include "sextant/sx_ban.h"
 
@@ -100,7 +100,8 @@ static void post(struct write *wr)
         wr->type = ENG_REC_FAILED;
         wr->body = (struct sx_str){wr->outcome.msg, (uint32_t)strlen(wr->outcome.msg), 0};
     }
-    /* The call's own reference ends with its answer, which may come before the strand is through. */
+    /* The call's own reference ends with its answer, which may come before the strand is through.
+     */
     eng_shard_ref(wr->call->shard);
     wr->call->eng->exec->strand_post(wr->call->shard->strand, &wr->task);
 }

@@ -1,8 +1,8 @@
 /* The engine as a module: descriptor, keys, lifecycle, and the dispatch of operations. */
-#include "catalog.h"
-
 #include <string.h>
 #include <sys/resource.h>
+
+#include "catalog.h"
 
 #include "sextant/sx_ban.h"
 
@@ -136,7 +136,8 @@ static void eng_stop(void *self)
     e->scrub = NULL;
 }
 
-/* --- kind engine --------------------------------------------------------------------------------- */
+/* --- kind engine ---------------------------------------------------------------------------------
+ */
 
 static void (*handler(uint32_t code))(struct eng_call *)
 {
@@ -193,7 +194,8 @@ static int eng_submit(void *self, struct sx_op *op)
     c->err.size = sizeof(c->err);
     op->held = c;
     if (!fn)
-        eng_call_fail(c, SX_EUNSUPPORTED, "%s", op->code < SX_OP__N ? sx_op_table[op->code].name : "");
+        eng_call_fail(c, SX_EUNSUPPORTED, "%s",
+                      op->code < SX_OP__N ? sx_op_table[op->code].name : "");
     else
         fn(c);
     return 0;
@@ -240,37 +242,128 @@ static const struct sx_need needs[] = {
             max_, help_                                                                            \
     }
 static const struct sx_key keys[] = {
-    KEY(SX_KEY_STR, 0, storage_path, "storage.storage_path", "./storage", 1, 0,
+    KEY(SX_KEY_STR,
+        0,
+        storage_path,
+        "storage.storage_path",
+        "./storage",
+        1,
+        0,
         "data root, created if missing"),
-    KEY(SX_KEY_BOOL, 0, on_disk_payload, "storage.on_disk_payload", "true", 1, 0,
+    KEY(SX_KEY_BOOL,
+        0,
+        on_disk_payload,
+        "storage.on_disk_payload",
+        "true",
+        1,
+        0,
         "default of the collection parameter"),
-    KEY(SX_KEY_U64, SX_KEY_OPTIONAL, max_collections, "storage.max_collections", NULL, 1, 0,
+    KEY(SX_KEY_U64,
+        SX_KEY_OPTIONAL,
+        max_collections,
+        "storage.max_collections",
+        NULL,
+        1,
+        0,
         "most collections that may exist"),
-    KEY(SX_KEY_TREE, 0, optimizers, "storage.optimizers", NULL, 1, 0,
+    KEY(SX_KEY_TREE,
+        0,
+        optimizers,
+        "storage.optimizers",
+        NULL,
+        1,
+        0,
         "defaults of every collection's optimizers_config"),
-    KEY(SX_KEY_TREE, 0, hnsw, "storage.hnsw_index", NULL, 1, 0,
+    KEY(SX_KEY_TREE,
+        0,
+        hnsw,
+        "storage.hnsw_index",
+        NULL,
+        1,
+        0,
         "defaults of every collection's hnsw_config"),
-    KEY(SX_KEY_TREE, 0, wal, "storage.wal", NULL, 1, 0, "defaults of every collection's wal_config"),
-    KEY(SX_KEY_TREE, 0, collection, "storage.collection", NULL, 1, 0,
+    KEY(SX_KEY_TREE,
+        0,
+        wal,
+        "storage.wal",
+        NULL,
+        1,
+        0,
+        "defaults of every collection's wal_config"),
+    KEY(SX_KEY_TREE,
+        0,
+        collection,
+        "storage.collection",
+        NULL,
+        1,
+        0,
         "defaults of new collections"),
     KEY(SX_KEY_TREE, 0, payload, "storage.payload", NULL, 1, 0, "default payload placement"),
-    KEY(SX_KEY_STR, 0, rows_kind, "rows", "mmap", 1, 0,
+    KEY(SX_KEY_STR,
+        0,
+        rows_kind,
+        "rows",
+        "mmap",
+        1,
+        0,
         "where vectors are read from unless a collection says: mmap or ram"),
-    KEY(SX_KEY_STR, 0, log_sync, "log_sync", "always", 1, 0,
+    KEY(SX_KEY_STR,
+        0,
+        log_sync,
+        "log_sync",
+        "always",
+        1,
+        0,
         "when the log is synced: always (before wait=true is answered), interval (every "
         "log_sync_ms: a power cut loses the last moments, a killed process nothing), os (never)"),
-    KEY(SX_KEY_U64, 0, log_sync_ms, "log_sync_ms", "100", 1, 60000,
+    KEY(SX_KEY_U64,
+        0,
+        log_sync_ms,
+        "log_sync_ms",
+        "100",
+        1,
+        60000,
         "interval of log_sync: interval"),
     KEY(SX_KEY_STR, 0, index_kind, "index", "flat", 1, 0, "index of dense vectors"),
-    KEY(SX_KEY_U64, 0, checkpoint_log_mb, "checkpoint_log_mb", "32", 1, 65536,
+    KEY(SX_KEY_U64,
+        0,
+        checkpoint_log_mb,
+        "checkpoint_log_mb",
+        "32",
+        1,
+        65536,
         "a checkpoint when so much log would be replayed"),
-    KEY(SX_KEY_U64, 0, checkpoint_idle_ms, "checkpoint_idle_ms", "5000", 10, 86400000,
+    KEY(SX_KEY_U64,
+        0,
+        checkpoint_idle_ms,
+        "checkpoint_idle_ms",
+        "5000",
+        10,
+        86400000,
         "a checkpoint this long after the first change since the last"),
-    KEY(SX_KEY_U64, 0, max_open, "max_open_collections", "1000", 16, 1000000,
+    KEY(SX_KEY_U64,
+        0,
+        max_open,
+        "max_open_collections",
+        "1000",
+        16,
+        1000000,
         "collections open at a time; the least recently used are closed beyond it"),
-    KEY(SX_KEY_U64, 0, scrub_pause_ms, "scrub_pause_ms", "10000", 0, 86400000,
+    KEY(SX_KEY_U64,
+        0,
+        scrub_pause_ms,
+        "scrub_pause_ms",
+        "10000",
+        0,
+        86400000,
         "pause between two pieces of data checked in the background, 0 = never check"),
-    KEY(SX_KEY_U64, 0, scrub_rest_ms, "scrub_rest_ms", "3600000", 1, 604800000,
+    KEY(SX_KEY_U64,
+        0,
+        scrub_rest_ms,
+        "scrub_rest_ms",
+        "3600000",
+        1,
+        604800000,
         "rest after everything has been checked"),
 };
 

@@ -1,11 +1,11 @@
 /* Bodies of log records, built from requests; see shard.h for the layout.
  *
- * Runs on any worker, before the strand: everything that can be decided from the configuration alone
- * (names, dimensions, the last of equal ids) and all copying of vectors is done here, so that the
- * strand only appends and applies. */
-#include "shard.h"
-
+ * Runs on any worker, before the strand: everything that can be decided from the configuration
+ * alone (names, dimensions, the last of equal ids) and all copying of vectors is done here, so that
+ * the strand only appends and applies. */
 #include <string.h>
+
+#include "shard.h"
 
 #include "sextant/sx_ban.h"
 
@@ -41,8 +41,10 @@ static int keep_last(const struct sx_args_upsert *a, struct sx_arena *arena, uin
     return 0;
 }
 
-static int check_vector(struct eng_shard *s, const struct sx_vec_in *v,
-                        const struct eng_column_conf **out, struct sx_err *err)
+static int check_vector(struct eng_shard *s,
+                        const struct sx_vec_in *v,
+                        const struct eng_column_conf **out,
+                        struct sx_err *err)
 {
     const struct eng_column_conf *c = eng_config_column(s->config, v->name);
     if (!c) {
@@ -67,8 +69,11 @@ static int check_vector(struct eng_shard *s, const struct sx_vec_in *v,
     return 0;
 }
 
-int eng_record_upsert(struct eng_shard *s, const struct sx_args_upsert *args,
-                      struct sx_arena *arena, struct sx_str *out, struct sx_err *err)
+int eng_record_upsert(struct eng_shard *s,
+                      const struct sx_args_upsert *args,
+                      struct sx_arena *arena,
+                      struct sx_str *out,
+                      struct sx_err *err)
 {
     uint8_t *keep;
     uint64_t total = 8, dim_max = 1;
@@ -132,8 +137,11 @@ int eng_record_upsert(struct eng_shard *s, const struct sx_args_upsert *args,
     return 0;
 }
 
-int eng_record_delete(const struct sx_id *ids, uint32_t n, struct sx_arena *arena,
-                      struct sx_str *out, struct sx_err *err)
+int eng_record_delete(const struct sx_id *ids,
+                      uint32_t n,
+                      struct sx_arena *arena,
+                      struct sx_str *out,
+                      struct sx_err *err)
 {
     uint64_t total = 8 + (uint64_t)n * 24;
     uint8_t *body = total < UINT32_MAX / 2 ? sx_arena_alloc(arena, total) : NULL, *w = body;

@@ -3,13 +3,13 @@
  * Contents are not read at start (that would cost the instant start) and never on the search path.
  * Instead one piece (a row chunk, a payload segment) of one open shard is verified every
  * scrub_pause_ms; after a pass over everything the scrub rests for scrub_rest_ms. Damage makes the
- * shard red with file and offset: collection info and telemetry say so, reads go on. A shard that is
- * not open is looked at when it is used: its heads and tails are checked at open.
+ * shard red with file and offset: collection info and telemetry say so, reads go on. A shard that
+ * is not open is looked at when it is used: its heads and tails are checked at open.
  *
  * One task for the whole server, on the blocking pool; the cursor is only touched by it. */
-#include "catalog.h"
-
 #include <string.h>
+
+#include "catalog.h"
 
 #include "sextant/sx_ban.h"
 
@@ -72,8 +72,9 @@ static void look(void *arg, struct eng_collection *col)
         k->piece++;
         k->did = 1;
         if (rc == SX_ECORRUPT || rc == SX_EIO) {
-            sx_err_wrap(&err, "Collection %.*s is damaged: ",
-                        (int)(col->name.n > 60 ? 60 : col->name.n), col->name.p);
+            sx_err_wrap(&err,
+                        "Collection %.*s is damaged: ", (int)(col->name.n > 60 ? 60 : col->name.n),
+                        col->name.p);
             eng_shard_damaged(s, &err);
         }
     }

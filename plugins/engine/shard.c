@@ -1,7 +1,7 @@
 /* Shard life: open, waiting calls, publishing, the way of a written call. See shard.h. */
-#include "catalog.h"
-
 #include <string.h>
+
+#include "catalog.h"
 
 #include "sextant/sx_ban.h"
 
@@ -17,8 +17,12 @@ static const struct sx_blobs_ops *bops(const struct sx_provider *p)
     return p->ops;
 }
 
-int eng_shard_create(struct eng *e, struct eng_config *config, const struct sx_store_id *id,
-                     struct sx_dir *parent, const char *folder, struct eng_shard **out,
+int eng_shard_create(struct eng *e,
+                     struct eng_config *config,
+                     const struct sx_store_id *id,
+                     struct sx_dir *parent,
+                     const char *folder,
+                     struct eng_shard **out,
                      struct sx_err *err)
 {
     struct eng_shard *s = e->mem->zalloc(e->mem, sizeof(*s));
@@ -122,7 +126,8 @@ static void close_run(struct sx_task *task, struct sx_worker *w)
     e->mem->release(e->mem, s);
 }
 
-/* --- opening ------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------
+ */
 
 static int replay(void *arg, const struct eng_wal_record *r, struct sx_err *err)
 {
@@ -240,8 +245,7 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
         eng_deaths_apply(d);
         e->mem->release(e->mem, d);
     }
-    struct eng_view *v =
-        s->strand ? eng_view_alloc(e, eng_view_chunks(t->n_rows)) : NULL;
+    struct eng_view *v = s->strand ? eng_view_alloc(e, eng_view_chunks(t->n_rows)) : NULL;
     if (!v)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     eng_view_fill(v, t);
@@ -349,7 +353,8 @@ void eng_shard_enter(struct eng_shard *s, struct eng_call *c)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* --- closing when idle --------------------------------------------------------------------------- */
+/* --- closing when idle ---------------------------------------------------------------------------
+ */
 
 static void idle_close_run(struct sx_task *task, struct sx_worker *w)
 {
@@ -395,8 +400,11 @@ void eng_shard_try_close(struct eng_shard *s)
     s->eng->exec->blocking(&s->idle_task);
 }
 
-int eng_shard_format(struct eng *e, const struct eng_config *config, const struct sx_store_id *id,
-                     struct sx_dir *dir, struct sx_err *err)
+int eng_shard_format(struct eng *e,
+                     const struct eng_config *config,
+                     const struct sx_store_id *id,
+                     struct sx_dir *dir,
+                     struct sx_err *err)
 {
     struct sx_dir *wal = NULL;
     struct eng_manifest *m = e->mem->zalloc(e->mem, sizeof(*m));
@@ -417,7 +425,8 @@ int eng_shard_format(struct eng *e, const struct eng_config *config, const struc
     return rc;
 }
 
-/* --- readers ------------------------------------------------------------------------------------- */
+/* --- readers -------------------------------------------------------------------------------------
+ */
 
 void eng_shard_read_begin(struct eng_shard *s, struct eng_reader *r)
 {
@@ -432,8 +441,8 @@ void eng_shard_read_end(struct eng_shard *s)
     s->eng->epoch->leave();
 }
 
-/* --- writing ------------------------------------------------------------------------------------- */
-
+/* --- writing -------------------------------------------------------------------------------------
+ */
 
 /* No reader of the old view is left: the rows that died with it may be hidden from inner loops. */
 static void superseded_free(void *arg)

@@ -30,48 +30,52 @@ struct eng_shard {
     const struct eng_config *config; /* lives as long as the shard */
     struct eng_config *config_owned;
     struct sx_store_id id;
-    struct sx_dir *parent;           /* of all collections; borrowed */
-    char *folder;                    /* of ours in it; owned */
-    struct sx_dir *dir, *wal_dir;    /* of the shard; open while the shard is */
+    struct sx_dir *parent;        /* of all collections; borrowed */
+    char *folder;                 /* of ours in it; owned */
+    struct sx_dir *dir, *wal_dir; /* of the shard; open while the shard is */
     _Atomic uint32_t refs;
-    _Atomic uint32_t users;          /* holds; see above */
-    _Atomic uint32_t superseded;     /* views that wait for their readers */
-    _Atomic uint64_t used_ns;        /* of the last call, for choosing what to close */
+    _Atomic uint32_t users;      /* holds; see above */
+    _Atomic uint32_t superseded; /* views that wait for their readers */
+    _Atomic uint64_t used_ns;    /* of the last call, for choosing what to close */
     _Atomic uint32_t state;
-    pthread_mutex_t lock;            /* state changes, waiting, synced list */
+    pthread_mutex_t lock;                    /* state changes, waiting, synced list */
     struct eng_call *waiting, **waiting_end; /* until OPEN */
-    struct sx_err cause;             /* why RED, or why writes are refused */
+    struct sx_err cause;                     /* why RED, or why writes are refused */
 
     struct sx_strand *strand;
-    struct eng_wal *wal;             /* S */
-    struct eng_table table;          /* S; readers through views */
+    struct eng_wal *wal;    /* S */
+    struct eng_table table; /* S; readers through views */
     _Atomic(struct eng_view *) view;
     struct eng_superseded *next_view; /* S: room for the next publish */
-    _Atomic int write_failed;        /* code: the log is dead, writes are refused */
-    _Atomic int damaged;             /* code: a checksum did not match */
+    _Atomic int write_failed;         /* code: the log is dead, writes are refused */
+    _Atomic int damaged;              /* code: a checksum did not match */
 
     /* Calls whose record is appended and must be durable before they are answered, in number
      * order. Guarded by lock. */
     struct eng_call *unsynced, **unsynced_end;
-    struct eng_shard *commit_next;   /* the committer's list */
+    struct eng_shard *commit_next; /* the committer's list */
     uint32_t commit_queued;
 
     /* Checkpoints: see checkpoint.c. */
-    uint64_t checkpoint;             /* S: operation number of the last durable manifest */
-    uint64_t generation;             /* S: number of the manifest */
-    uint32_t checkpointing;          /* S */
+    uint64_t checkpoint;    /* S: operation number of the last durable manifest */
+    uint64_t generation;    /* S: number of the manifest */
+    uint32_t checkpointing; /* S */
     _Atomic uint32_t tick_posted;
     _Atomic uint32_t close_posted;
-    uint32_t close_wanted;           /* S: after the checkpoint that runs */
+    uint32_t close_wanted; /* S: after the checkpoint that runs */
     struct sx_task checkpoint_task, tick_task, open_task, close_task, idle_task;
     void (*checkpoint_done)(struct eng_shard *s, void *arg);
     void *checkpoint_arg;
 };
 
-/* Takes config on success. The shard's files lie in "<parent>/<folder>/0", opened with the shard. One
- * reference is returned. */
-int eng_shard_create(struct eng *e, struct eng_config *config, const struct sx_store_id *id,
-                     struct sx_dir *parent, const char *folder, struct eng_shard **out,
+/* Takes config on success. The shard's files lie in "<parent>/<folder>/0", opened with the shard.
+ * One reference is returned. */
+int eng_shard_create(struct eng *e,
+                     struct eng_config *config,
+                     const struct sx_store_id *id,
+                     struct sx_dir *parent,
+                     const char *folder,
+                     struct eng_shard **out,
                      struct sx_err *err);
 void eng_shard_ref(struct eng_shard *s);
 void eng_shard_unref(struct eng_shard *s);
@@ -86,8 +90,11 @@ void eng_shard_close_idle(struct eng_shard *s);
 /* [S] the same, tried on the strand. */
 void eng_shard_try_close(struct eng_shard *s);
 /* Writes the first, empty manifest of a new shard [blocking]. */
-int eng_shard_format(struct eng *e, const struct eng_config *config, const struct sx_store_id *id,
-                     struct sx_dir *dir, struct sx_err *err);
+int eng_shard_format(struct eng *e,
+                     const struct eng_config *config,
+                     const struct sx_store_id *id,
+                     struct sx_dir *dir,
+                     struct sx_err *err);
 
 /* Reader's entry [L, W]: epoch entered, view pinned until eng_shard_read_end(). */
 void eng_shard_read_begin(struct eng_shard *s, struct eng_reader *r);
@@ -114,7 +121,7 @@ void eng_committer_destroy(struct eng_committer *c); /* [M, pools gone] */
 void eng_committer_due(struct eng_committer *c, struct eng_shard *s);
 
 /* checkpoint.c */
-void eng_checkpoint_start(struct eng_shard *s); /* [S] does nothing while one runs */
+void eng_checkpoint_start(struct eng_shard *s);    /* [S] does nothing while one runs */
 void eng_checkpoint_consider(struct eng_shard *s); /* [S] after each write */
 void eng_checkpoint_soon(struct eng_shard *s);     /* [once, after open] considers on the strand */
 void eng_checkpoint_tick(struct eng_shard *s);     /* [A] starts one on the strand */
@@ -141,18 +148,27 @@ struct eng_manifest {
     uint64_t *dead; /* words of 64 rows, n_rows bits, owned; NULL when n_dead is 0 */
 };
 /* [blocking] Reads and checks "manifest" and the dead bits it names. SX_ECORRUPT names the file. */
-int eng_manifest_read(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
-                      struct eng_manifest *out, struct sx_err *err);
+int eng_manifest_read(struct eng *e,
+                      struct sx_dir *dir,
+                      const struct sx_store_id *id,
+                      struct eng_manifest *out,
+                      struct sx_err *err);
 /* [blocking] Writes both durably and renames the manifest into place; then removes the dead-bit
  * file of the generation before. */
-int eng_manifest_write(struct eng *e, struct sx_dir *dir, const struct sx_store_id *id,
-                       const struct eng_manifest *m, struct sx_err *err);
+int eng_manifest_write(struct eng *e,
+                       struct sx_dir *dir,
+                       const struct sx_store_id *id,
+                       const struct eng_manifest *m,
+                       struct sx_err *err);
 void eng_manifest_fini(struct eng *e, struct eng_manifest *m);
 
 /* column.c */
 /* Opens the column's stores at the marks and resolves distance and index. */
-int eng_column_open(struct eng_shard *s, uint32_t i, const struct sx_store_mark *vec,
-                    const struct sx_store_mark *loc, struct sx_err *err);
+int eng_column_open(struct eng_shard *s,
+                    uint32_t i,
+                    const struct sx_store_mark *vec,
+                    const struct sx_store_mark *loc,
+                    struct sx_err *err);
 void eng_column_close(struct eng_shard *s, uint32_t i);
 /* [S] Hands the nodes it has not seen yet to an index that must be told. */
 void eng_column_link(struct eng_shard *s, uint32_t i);
@@ -162,8 +178,8 @@ void eng_column_decode(const struct eng_column *c, const void *row, float *out);
 /* The preprocessing of stored vectors and queries; in == out allowed. */
 void eng_column_prepare(const struct eng_column *c, const float *in, float *out);
 
-/* record.c: bodies of log records. Vectors lie in them as the column stores them, so that log, store
- * and replay hold the same bytes.
+/* record.c: bodies of log records. Vectors lie in them as the column stores them, so that log,
+ * store and replay hold the same bytes.
  *
  *   UPSERT  u32 points, u32 0; per point: u64 id hi, u64 id lo, u32 id kind, u32 vectors,
  *           u32 payload bytes, u32 0; per vector: u32 column id, u32 bytes, data to 8; payload to 8
@@ -174,10 +190,16 @@ enum { ENG_REC_UPSERT = 1, ENG_REC_DELETE = 2, ENG_REC_FAILED = 3 };
 /* Builds the body of an upsert in the arena [W]. Each id once, the last occurrence wins. Names,
  * kinds and dimensions are checked: EINPUT with the client's text, which at this point is an
  * application-time error. */
-int eng_record_upsert(struct eng_shard *s, const struct sx_args_upsert *args,
-                      struct sx_arena *arena, struct sx_str *out, struct sx_err *err);
-int eng_record_delete(const struct sx_id *ids, uint32_t n, struct sx_arena *arena,
-                      struct sx_str *out, struct sx_err *err);
+int eng_record_upsert(struct eng_shard *s,
+                      const struct sx_args_upsert *args,
+                      struct sx_arena *arena,
+                      struct sx_str *out,
+                      struct sx_err *err);
+int eng_record_delete(const struct sx_id *ids,
+                      uint32_t n,
+                      struct sx_arena *arena,
+                      struct sx_str *out,
+                      struct sx_err *err);
 
 /* change.c: a record staged for the table, at run time and at replay alike [S]. Bodies are checked:
  * one that does not fit is ECORRUPT. */

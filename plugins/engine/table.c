@@ -14,7 +14,8 @@ static const struct sx_blobs_ops *bops(const struct sx_provider *p)
     return p->ops;
 }
 
-/* --- views and readers --------------------------------------------------------------------------- */
+/* --- views and readers ---------------------------------------------------------------------------
+ */
 
 uint32_t eng_view_chunks(uint32_t n_rows)
 {
@@ -55,8 +56,8 @@ void eng_reader_init(struct eng_reader *r, const struct eng_table *t, const stru
     r->t = t;
     rops(t->rows_p)->rows(t->rows_p->self, t->rows, &r->rows);
     /* pairs with the release in side_for() */
-    r->sides = atomic_load_explicit(&((struct eng_table *)(uintptr_t)t)->sides,
-                                    memory_order_acquire);
+    r->sides =
+        atomic_load_explicit(&((struct eng_table *)(uintptr_t)t)->sides, memory_order_acquire);
     r->vis = (struct sx_view){.size = sizeof(r->vis), .n_chunks = v->n_chunks, .fill = v->fill};
     /* Without any death there is no table of dead bits at all; sides_cover() keeps it as long as
      * the chunks of any view. */
@@ -127,7 +128,8 @@ uint32_t eng_reader_node_row(const struct eng_reader *r, uint32_t c, uint32_t no
     return row;
 }
 
-/* --- deaths -------------------------------------------------------------------------------------- */
+/* --- deaths --------------------------------------------------------------------------------------
+ */
 
 static void release_sides(void *arg)
 {
@@ -145,7 +147,8 @@ static struct eng_sides *sides_copy(struct eng_table *t, uint32_t n_chunks)
     struct eng_sides *old = atomic_load_explicit(&t->sides, memory_order_relaxed);
     if (old && old->n > n_chunks)
         n_chunks = old->n;
-    uint64_t bytes = sizeof(*old) + n_chunks * (sizeof(struct eng_chunk_side) + sizeof(uint64_t *)) +
+    uint64_t bytes = sizeof(*old) +
+                     n_chunks * (sizeof(struct eng_chunk_side) + sizeof(uint64_t *)) +
                      sizeof(const struct sx_mem *);
     struct eng_sides *s = e->mem->zalloc(e->mem, bytes);
     if (!s)
@@ -287,7 +290,8 @@ uint32_t eng_table_find(const struct eng_table *t, const struct sx_id *id)
     return row != ENG_NO_ROW && !eng_table_is_dead(t, row) ? row : ENG_NO_ROW;
 }
 
-/* --- node -> row --------------------------------------------------------------------------------- */
+/* --- node -> row ---------------------------------------------------------------------------------
+ */
 
 struct retired {
     const struct sx_mem *mem;
@@ -360,7 +364,8 @@ static void row_of_set(struct eng_column *c, uint32_t node, uint32_t row)
                      row, __ATOMIC_RELEASE);
 }
 
-/* --- applying ------------------------------------------------------------------------------------ */
+/* --- applying ------------------------------------------------------------------------------------
+ */
 
 static void *scratch(struct eng_table *t, uint64_t n)
 {
@@ -376,7 +381,10 @@ static void *scratch(struct eng_table *t, uint64_t n)
 
 /* Vectors and locations of column ci for n new rows. What it leaves after a failure is settled by
  * the next stage: n_nodes and in_step only move at commit. */
-static int put_column(struct eng_table *t, uint32_t ci, const struct eng_new_row *rows, uint32_t n,
+static int put_column(struct eng_table *t,
+                      uint32_t ci,
+                      const struct eng_new_row *rows,
+                      uint32_t n,
                       struct sx_err *err)
 {
     struct eng_column *c = &t->columns[ci];
@@ -418,8 +426,12 @@ static int put_column(struct eng_table *t, uint32_t ci, const struct eng_new_row
     return rc;
 }
 
-static int put_payloads(struct eng_table *t, const struct eng_new_row *rows, uint32_t n,
-                        sx_locator *locs, struct sx_str *blobs, struct sx_err *err)
+static int put_payloads(struct eng_table *t,
+                        const struct eng_new_row *rows,
+                        uint32_t n,
+                        sx_locator *locs,
+                        struct sx_str *blobs,
+                        struct sx_err *err)
 {
     uint32_t have = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -442,7 +454,11 @@ static uint32_t store_rows(const struct sx_provider *p, void *h)
 }
 
 /* Appends `n` copies of one row. */
-static int pad(struct eng_table *t, void *store, const void *row, uint32_t row_bytes, uint32_t n,
+static int pad(struct eng_table *t,
+               void *store,
+               const void *row,
+               uint32_t row_bytes,
+               uint32_t n,
                struct sx_err *err)
 {
     uint32_t first;
@@ -485,7 +501,8 @@ static int settle(struct eng_table *t, struct sx_err *err)
     }
     if (rc == 0)
         rc = pad(t, t->rows, &nobody, sizeof(nobody), end - have, err);
-    for (uint32_t i = t->n_rows; rc == 0 && i < end; i += SX_CHUNK_ROWS - (i & (SX_CHUNK_ROWS - 1))) {
+    for (uint32_t i = t->n_rows; rc == 0 && i < end;
+         i += SX_CHUNK_ROWS - (i & (SX_CHUNK_ROWS - 1))) {
         if (!side_for(t, i >> SX_CHUNK_SHIFT))
             rc = sx_err_set(err, SX_ENOMEM, "out of memory");
     }
@@ -506,8 +523,11 @@ static int settle(struct eng_table *t, struct sx_err *err)
     return 0;
 }
 
-int eng_table_stage_put(struct eng_table *t, uint64_t number, const struct eng_new_row *rows,
-                        uint32_t n, struct sx_err *err)
+int eng_table_stage_put(struct eng_table *t,
+                        uint64_t number,
+                        const struct eng_new_row *rows,
+                        uint32_t n,
+                        struct sx_err *err)
 {
     struct eng *e = t->eng;
     struct eng_staged *st = &t->staged;
@@ -518,18 +538,18 @@ int eng_table_stage_put(struct eng_table *t, uint64_t number, const struct eng_n
         return rc;
     if ((uint64_t)t->n_rows + n >= ENG_NO_ROW)
         return sx_err_set(err, SX_ENOSPACE, "the shard's row numbers are used up");
-    uint8_t *mem = e->mem->alloc(
-        e->mem, n * (sizeof(struct eng_row) + sizeof(sx_locator) + sizeof(struct sx_str) +
-                     sizeof(struct sx_id) + sizeof(void *) + 4ull) +
-                    64);
+    uint8_t *mem = e->mem->alloc(e->mem, n * (sizeof(struct eng_row) + sizeof(sx_locator) +
+                                              sizeof(struct sx_str) + sizeof(struct sx_id) +
+                                              sizeof(void *) + 4ull) +
+                                             64);
     if (!mem)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     struct eng_row *out = (struct eng_row *)(void *)mem;
     sx_locator *locs = (sx_locator *)(out + n);
     struct sx_str *blobs = (struct sx_str *)(locs + n);
     struct sx_id *ids = (struct sx_id *)(blobs + n);
-    *st = (struct eng_staged){.number = number, .mem = mem, .n_old = n, .n_new = n,
-                              .base = t->n_rows};
+    *st = (struct eng_staged){
+        .number = number, .mem = mem, .n_old = n, .n_new = n, .base = t->n_rows};
     st->ids = (const struct sx_id **)(void *)(ids + n);
     st->old = (uint32_t *)(void *)(st->ids + n);
 
@@ -566,8 +586,8 @@ int eng_table_stage_put(struct eng_table *t, uint64_t number, const struct eng_n
     return rc;
 }
 
-int eng_table_stage_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n,
-                         struct sx_err *err)
+int eng_table_stage_kill(
+    struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n, struct sx_err *err)
 {
     struct eng *e = t->eng;
     uint32_t *rows = e->mem->alloc(e->mem, (n ? n : 1) * 4ull);
@@ -620,7 +640,8 @@ void eng_table_abort(struct eng_table *t)
     memset(&t->staged, 0, sizeof(t->staged));
 }
 
-/* --- open ---------------------------------------------------------------------------------------- */
+/* --- open ----------------------------------------------------------------------------------------
+ */
 
 int eng_table_rebuild(struct eng_table *t, struct sx_err *err)
 {

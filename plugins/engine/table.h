@@ -1,9 +1,9 @@
 /* The row table of one shard and what readers see of it.
  *
  * A row is one version of one point: fixed 40-byte entries, appended and never changed. Beside the
- * entries, per row chunk and only in memory: `died` (the operation that replaced or deleted the row,
- * 0 = alive) and the dead bits that inner loops test. Both are made when the first row of a chunk
- * dies: a collection that is only filled pays nothing for them.
+ * entries, per row chunk and only in memory: `died` (the operation that replaced or deleted the
+ * row, 0 = alive) and the dead bits that inner loops test. Both are made when the first row of a
+ * chunk dies: a collection that is only filled pays nothing for them.
  *
  * died decides when a candidate enters a result: a row is visible to a view with commit S when it
  * lies below the view's fill and has not died at or before S. The dead bit is set later, by a
@@ -21,9 +21,9 @@
 
 struct eng_row {
     uint64_t id_hi, id_lo;
-    uint64_t version;    /* operation number that wrote this version */
-    sx_locator payload;  /* or ENG_NO_BLOB */
-    uint32_t prev;       /* row of the version before, or ENG_NO_ROW; valid until that dies for good */
+    uint64_t version;   /* operation number that wrote this version */
+    sx_locator payload; /* or ENG_NO_BLOB */
+    uint32_t prev; /* row of the version before, or ENG_NO_ROW; valid until that dies for good */
     uint32_t flags;
 };
 _Static_assert(sizeof(struct eng_row) == 40, "row entries are a file format");
@@ -51,13 +51,13 @@ struct eng_row_of {
 struct eng_column {
     const struct eng_column_conf *conf;
     const struct sx_provider *rows_p, *index_p;
-    void *vec, *loc;        /* stores: vectors by location, u32 location by row */
-    void *index;            /* index instance */
+    void *vec, *loc; /* stores: vectors by location, u32 location by row */
+    void *index;     /* index instance */
     struct sx_kernel kernel;
     struct sx_index_source source;
     uint32_t row_bytes;
-    uint32_t n_nodes;       /* [S] locations appended */
-    uint32_t in_step;       /* [S] every row's location is the row itself */
+    uint32_t n_nodes;                  /* [S] locations appended */
+    uint32_t in_step;                  /* [S] every row's location is the row itself */
     uint32_t next_nodes, next_in_step; /* [S] between stage and commit */
     uint32_t linked, pad;              /* [S] nodes the index has been told of */
     /* NULL while in step. Entries are written before the view that needs them is published. */
@@ -67,8 +67,8 @@ struct eng_column {
 /* [S] What stage has prepared for commit. */
 struct eng_staged {
     uint64_t number;
-    void *mem;              /* one block that holds what the arrays below point into */
-    uint32_t *old;          /* rows that die, ENG_NO_ROW = none; n_old of them */
+    void *mem;                /* one block that holds what the arrays below point into */
+    uint32_t *old;            /* rows that die, ENG_NO_ROW = none; n_old of them */
     const struct sx_id **ids; /* put: id of new row base + i */
     uint32_t n_old, n_new, base, pad;
 };
@@ -79,23 +79,23 @@ struct eng_table {
     const struct sx_provider *rows_p, *blobs_p; /* of the row table and the payload */
     void *rows, *payload;
     struct eng_ids *ids;
-    uint32_t n_rows;             /* [S] */
+    uint32_t n_rows; /* [S] */
     uint32_t n_columns;
-    uint64_t n_live;             /* [S] */
-    uint64_t commit;             /* [S] last applied operation */
+    uint64_t n_live;                   /* [S] */
+    uint64_t commit;                   /* [S] last applied operation */
     _Atomic(struct eng_sides *) sides; /* written by [S] */
-    struct eng_column *columns;  /* of the open shard */
-    struct eng_deaths *deaths;   /* [S] */
-    struct eng_staged staged;    /* [S] */
-    uint32_t unsettled, pad;     /* [S] stores may hold rows that belong to nothing */
-    uint8_t *scratch;            /* [S] for gathering rows before an append */
+    struct eng_column *columns;        /* of the open shard */
+    struct eng_deaths *deaths;         /* [S] */
+    struct eng_staged staged;          /* [S] */
+    uint32_t unsettled, pad;           /* [S] stores may hold rows that belong to nothing */
+    uint8_t *scratch;                  /* [S] for gathering rows before an append */
     uint64_t scratch_n;
 };
 
-/* What one reader may see: numbers only. Immutable, published by one release store; superseded views
- * are retired. Tables (chunk addresses, sides, id runs) are not part of it: a reader takes the newest
- * ones inside its epoch, they only ever hold more. Keeping their addresses here would let a reader
- * that enters late reach a table that was retired before it came. */
+/* What one reader may see: numbers only. Immutable, published by one release store; superseded
+ * views are retired. Tables (chunk addresses, sides, id runs) are not part of it: a reader takes
+ * the newest ones inside its epoch, they only ever hold more. Keeping their addresses here would
+ * let a reader that enters late reach a table that was retired before it came. */
 struct eng_view {
     uint64_t commit, n_live;
     uint32_t n_rows, n_chunks, n_columns, pad;
@@ -106,7 +106,7 @@ struct eng_view {
 };
 uint32_t eng_view_chunks(uint32_t n_rows);
 struct eng_view *eng_view_alloc(const struct eng *e, uint32_t n_chunks); /* NULL: memory is short */
-void eng_view_fill(struct eng_view *v, const struct eng_table *t);        /* [S] */
+void eng_view_fill(struct eng_view *v, const struct eng_table *t);       /* [S] */
 void eng_view_destroy(const struct eng *e, struct eng_view *v);
 
 /* A view with the tables that belong to it, assembled on the reader's stack inside its epoch. */
@@ -136,7 +136,8 @@ uint32_t eng_reader_find(const struct eng_reader *r, const struct sx_id *id);
 uint32_t eng_reader_back(const struct eng_reader *r, uint32_t row);
 /* Location of the row's vector in column c, ENG_NO_LOC when it has none. */
 uint32_t eng_reader_loc(const struct eng_reader *r, uint32_t c, uint32_t row);
-/* The row a node of column c stands for in this view, or ENG_NO_ROW (dead, or another version's). */
+/* The row a node of column c stands for in this view, or ENG_NO_ROW (dead, or another version's).
+ */
 uint32_t eng_reader_node_row(const struct eng_reader *r, uint32_t c, uint32_t node);
 /* node -> row table for sx_view.row_of; 0 when node is row. */
 int eng_reader_row_of(const struct eng_reader *r, uint32_t c, struct sx_rows *out);
@@ -152,21 +153,24 @@ static inline void eng_row_id(const struct eng_row *r, struct sx_id *id)
 /* [S] Rows of one operation. */
 struct eng_new_row {
     struct sx_id id;
-    struct sx_str payload;            /* document bytes, n 0 = none */
-    const void *const *vectors;       /* per column: encoded row, or NULL */
+    struct sx_str payload;      /* document bytes, n 0 = none */
+    const void *const *vectors; /* per column: encoded row, or NULL */
 };
 /* One change in two steps, so that it happens whole or not at all. Stage does everything that can
- * fail: bytes go into the stores, beyond what any reader is told of. Then the log record is appended;
- * then commit, which cannot fail, makes the change part of the table, or abort, after which the staged
- * rows are dead weight that the next stage settles (a full disk that has room again needs nothing
- * else). Replay goes the same way without the log.
+ * fail: bytes go into the stores, beyond what any reader is told of. Then the log record is
+ * appended; then commit, which cannot fail, makes the change part of the table, or abort, after
+ * which the staged rows are dead weight that the next stage settles (a full disk that has room
+ * again needs nothing else). Replay goes the same way without the log.
  *
  * Every id at most once. */
-int eng_table_stage_put(struct eng_table *t, uint64_t number, const struct eng_new_row *rows,
-                        uint32_t n, struct sx_err *err);
+int eng_table_stage_put(struct eng_table *t,
+                        uint64_t number,
+                        const struct eng_new_row *rows,
+                        uint32_t n,
+                        struct sx_err *err);
 /* Kills the newest rows of the ids; ids without a live row are skipped. */
-int eng_table_stage_kill(struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n,
-                         struct sx_err *err);
+int eng_table_stage_kill(
+    struct eng_table *t, uint64_t number, const struct sx_id *ids, uint32_t n, struct sx_err *err);
 /* An operation that changes nothing but takes its number. */
 void eng_table_stage_nothing(struct eng_table *t, uint64_t number);
 void eng_table_commit(struct eng_table *t);
@@ -174,8 +178,8 @@ void eng_table_abort(struct eng_table *t);
 /* Alive in the newest state [S]: row of the id or ENG_NO_ROW. */
 uint32_t eng_table_find(const struct eng_table *t, const struct sx_id *id);
 
-/* Rows killed by the operations since the last take, as dead bits still to be set. The shard retires
- * the list after publishing; eng_deaths_apply() then sets the bits. */
+/* Rows killed by the operations since the last take, as dead bits still to be set. The shard
+ * retires the list after publishing; eng_deaths_apply() then sets the bits. */
 struct eng_deaths {
     uint32_t n, cap;
     struct {

@@ -1,8 +1,11 @@
 /* The order in which families stand in the page: that of spec chapter 01 section 8.2, so that what
  * reads the reference server's page by eye or by line finds the same picture here. */
+#include <string.h>
+
 #include "prom.h"
 
-#include <string.h>
+/* Last: it poisons names. */
+#include "sextant/sx_ban.h"
 
 static const char *const families[] = {
     "app_info",

@@ -4,11 +4,13 @@
  * public: who may read it is the transport's and the auth modules' business. The host checks the
  * prefix's letters and warns; a prefix it warned about is used all the same, as the reference does.
  */
-#include "prom.h"
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "sextant/sx_json.h"
 
-#include <stddef.h>
-#include <string.h>
+#include "prom.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"
@@ -70,6 +72,36 @@ static int prom_configure(void *self, const void *conf, struct sx_err *err)
     old = __atomic_exchange_n(&p->prefix, fresh, __ATOMIC_ACQ_REL);
     if (old != NULL)
         p->epoch->retire(prefix_destroy, old);
+    return SX_OK;
+}
+
+/* The one sample of our own: which server this is. Every dashboard begins with it, and only a
+ * module is told the version that clients are to see. */
+static void app_info(struct sx_sample_sink *sink, void *arg)
+{
+    const struct prom_self *p = arg;
+    struct sx_sample s;
+    char labels[96];
+
+    if (snprintf(labels, sizeof(labels), "name=\"qdrant\",version=\"%s\"",
+                 p->host->compat_version) >= (int)sizeof(labels))
+        return;
+    memset(&s, 0, sizeof(s));
+    s.size = (uint32_t)sizeof(s);
+    s.type = SX_METRIC_GAUGE;
+    s.name = "app_info";
+    s.help = "information about qdrant server";
+    s.labels = labels;
+    s.value = 1;
+    sink->add(sink, &s);
+}
+
+static int prom_start(void *self, struct sx_err *err)
+{
+    struct prom_self *p = self;
+
+    if (p->telem->collector(app_info, p) != SX_OK)
+        return sx_err_set(err, SX_ENOMEM, "no memory for a collector");
     return SX_OK;
 }
 
@@ -184,6 +216,7 @@ SX_PLUGIN(export_prometheus, "export-prometheus kinds=exporter,web abi=1.0 build
     .instance_size = (uint32_t)sizeof(struct prom_self),
     .load = prom_load,
     .configure = prom_configure,
+    .start = prom_start,
     .reload = prom_configure,
     .stop = prom_stop,
 };

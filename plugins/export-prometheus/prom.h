@@ -6,10 +6,10 @@
  * families.c the published order
  * text.c     names, labels, numbers as the text format 0.0.4 writes them
  *
- * The exporter knows no value of its own: whoever counts registers with the host. It owns the rules
- * of the format: every family once, HELP and TYPE before its samples, no sample twice, labels well
- * formed, histograms cumulative with +Inf. What breaks them is left out rather than exported, since
- * a scraper refuses the whole page for one bad line. */
+ * The exporter knows no value of its own but the server's version: whoever counts registers with
+ * the host. It owns the rules of the format: every family once, HELP and TYPE before its samples,
+ * no sample twice, labels well formed, histograms cumulative with +Inf. What breaks them is left
+ * out rather than exported, since a scraper refuses the whole page for one bad line. */
 #ifndef PROM_PROM_H
 #define PROM_PROM_H
 

@@ -1,7 +1,7 @@
 /* The page's query string: anonymize, per_collection, timeout. Texts are those of the reference. */
-#include "prom.h"
-
 #include <string.h>
+
+#include "prom.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

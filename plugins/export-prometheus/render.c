@@ -8,9 +8,9 @@
  *
  * Histograms that count answers ("*_responses_duration_seconds") also give the three gauges
  * average, minimum and maximum, which the reference publishes beside them. */
-#include "prom.h"
-
 #include <string.h>
+
+#include "prom.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

@@ -2,11 +2,12 @@
  *
  * Labels reach us as text that the registrant has escaped. It is parsed once more here: one stray
  * quote in a collection's name would otherwise cost the operator the whole page. */
-#include "prom.h"
-#include "sextant/sx_text.h"
-
 #include <math.h>
 #include <string.h>
+
+#include "sextant/sx_text.h"
+
+#include "prom.h"
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

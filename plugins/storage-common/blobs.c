@@ -320,13 +320,10 @@ static int blob_find(struct store_blobs *b,
     return SX_OK;
 }
 
-/* Readers take a document's offsets at their word, so its bytes must be those that were written. Some
- * 50 ns for a payload of 400 bytes, and only points that are answered are read. */
-static int blob_intact(struct store_blobs *b,
-                       sx_locator loc,
-                       const uint8_t *p,
-                       uint32_t n,
-                       struct sx_err *err)
+/* Readers take a document's offsets at their word, so its bytes must be those that were written.
+ * Some 50 ns for a payload of 400 bytes, and only points that are answered are read. */
+static int
+blob_intact(struct store_blobs *b, sx_locator loc, const uint8_t *p, uint32_t n, struct sx_err *err)
 {
     char name[STORE_FILE_NAME];
     uint32_t crc;

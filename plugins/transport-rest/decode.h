@@ -15,13 +15,13 @@
 struct rest_dec {
     struct sx_json j;
     struct sx_arena *arena;
-    struct sx_docb *docb;    /* reused from body to body */
-    struct sx_str valid;     /* the collected list, without brackets */
-    uint32_t n_valid, dim;   /* dim: length of the last dense vector, a hint for the next */
-    uint32_t empty_model;    /* the last inference object's model is "" */
-    const char *unsupported; /* first thing asked for that is not served */
+    struct sx_docb *docb;     /* reused from body to body */
+    struct sx_str valid;      /* the collected list, without brackets */
+    uint32_t n_valid, dim;    /* dim: length of the last dense vector, a hint for the next */
+    uint32_t empty_model;     /* the last inference object's model is "" */
+    const char *unsupported;  /* first thing asked for that is not served */
     const struct sx_reg *reg; /* words that modules add (distances); NULL = none */
-    struct sx_str err;       /* the client's text without class prefix */
+    struct sx_str err;        /* the client's text without class prefix */
 };
 
 /* Decodes the body of op->code into op->args or op->body. 0, or SX_EFORMAT, SX_EVALID,

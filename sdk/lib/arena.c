@@ -9,10 +9,10 @@
  *
  * Allocations too large for the rest of the current block get a new one; the rest is wasted, at
  * most half of what was asked for in total. Not thread safe: one owner at a time. */
-#include "priv.h"
-
 #include <stdarg.h>
 #include <stdio.h>
+
+#include "priv.h"
 
 #define ARENA_ALIGN   16u
 #define ARENA_FIRST   4096u

@@ -3,10 +3,10 @@
  * Growth doubles, so that appending is linear. A failed allocation is remembered in `failed`; from
  * then on appends do nothing and what was written stays readable, so that a writer of a long
  * answer checks once at the end. Not thread safe: one owner at a time. */
-#include "priv.h"
-
 #include <stdarg.h>
 #include <stdio.h>
+
+#include "priv.h"
 
 #define BUF_FIRST 256u
 

@@ -8,11 +8,11 @@
  * client sent and they end up in log lines and in header-like places. It is cut at a UTF-8
  * boundary when it does not fit, so that it stays valid inside a JSON answer.
  * Thread: any; the buffer is the caller's. */
-#include "sextant/sx_base.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "sextant/sx_base.h"
 
 struct err_row {
     int code, http, grpc;

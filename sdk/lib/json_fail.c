@@ -6,10 +6,10 @@
  *
  * `no_pos` takes the position off type errors and custom texts, as the reference does when a whole
  * body is one untagged union; syntax errors keep theirs even then. */
-#include "priv.h"
-
 #include <stdarg.h>
 #include <stdio.h>
+
+#include "priv.h"
 
 static int fail_text(struct sx_json *j, const char *at, const char *text)
 {

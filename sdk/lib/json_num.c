@@ -7,9 +7,9 @@
  *   3. strtod on a normalised copy of at most 770 digits: a few tokens in a million. No double
  *      lies half-way between others with more digits than that, so the rest is one sticky digit.
  * libc's strtod depends on the locale, which no part of the server ever sets. Thread: any. */
-#include "priv.h"
-
 #include <stdlib.h>
+
+#include "priv.h"
 
 #define NUM_EXACT_POW 22
 #define NUM_DIGITS    770u /* more than the 767 that can matter */

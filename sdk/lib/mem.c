@@ -2,11 +2,11 @@
  *
  * This is the only file of the library that may call malloc. Inside a server every module gets the
  * host's provider instead, which counts. Thread: any. */
-#include "sextant/sx_mem.h"
-
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+
+#include "sextant/sx_mem.h"
 
 #define MEM_HUGE (2u << 20)
 

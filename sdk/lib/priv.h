@@ -2,12 +2,12 @@
 #ifndef SX_LIB_PRIV_H
 #define SX_LIB_PRIV_H
 
+#include <string.h>
+
 #include "sextant/sx_doc.h"
 #include "sextant/sx_json.h"
 #include "sextant/sx_mem.h"
 #include "sextant/sx_text.h"
-
-#include <string.h>
 
 /* Unaligned little-endian access. The library is for little-endian machines, as the formats are;
  * memcpy of a known size compiles to one load. */

@@ -92,7 +92,7 @@ SX_PLUGIN(auth_strict, "auth-strict kinds= abi=%d.%d") = {SX_PLUGIN_HEAD(auth_st
 def test_strict_module_of_another_build(run, place, strict):
     """Only a module that says it shares more than the tables is bound to the server's own build."""
     header = (ROOT / "sdk/include/sextant/sx_plugin.h").read_text()
-    version = [int(re.search(rf"SX_ABI_{w} (\d+)", header).group(1)) for w in ("MAJOR", "MINOR")]
+    version = [int(re.search(rf"SX_ABI_{w} +(\d+)", header).group(1)) for w in ("MAJOR", "MINOR")]
     src, path = place / "strict.c", place / "auth-strict.so"
     src.write_text(STRICT % (*version, "SX_PLUGIN_STRICT" if strict else "0"))
     sh("gcc", "-shared", "-fPIC", "-fvisibility=hidden", '-DSX_BUILD_ID="of-tomorrow"',

@@ -89,7 +89,7 @@ def test_pkg_config_says(prefix):
     def ask(*args):
         return sh("pkg-config", *args, "sextant-sdk", env=env).stdout.strip()
 
-    version = dict(re.findall(r"#define SX_ABI_(MAJOR|MINOR) (\d+)",
+    version = dict(re.findall(r"#define SX_ABI_(MAJOR|MINOR) +(\d+)",
                               (prefix / "include/sextant/sx_plugin.h").read_text()))
     assert ask("--variable=abi") == f"{version['MAJOR']}.{version['MINOR']}"
     where = pathlib.Path(ask("--variable=plugindir")).resolve()

@@ -35,7 +35,7 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent))
 from harness import Server, binary  # noqa: E402
 from history import KINDS, SCROLL_ALL, ids_of, read_points  # noqa: E402
-from quick import Quick, read_image, write_image  # noqa: E402
+from quick import Quick, end_cleanly, read_image, write_image  # noqa: E402
 
 VICTIMS = {"v0": "plain", "v1": "named", "v2": "wide", "v3": "many", "v4": "plain", "v5": "named"}
 WITNESS = "other"
@@ -375,7 +375,7 @@ class Look:
         else:
             try:
                 self.state = read_points(self.name, answer["result"]["points"], [KIND[self.name]])
-            except (AssertionError, KeyError, TypeError) as e:
+            except (AssertionError, AttributeError, KeyError, TypeError) as e:
                 self.wrong = f"scroll: {e}"
 
     def wait(self, seconds):
@@ -423,7 +423,7 @@ def judge(server, base, case):
         return look
     # Data that differ, or reads that fail, are only allowed while the scrub is on its way.
     if case.want == FOUND or not exact:
-        look.wait(30)
+        look.wait(15)
     if not look.found:
         if case.want == EITHER and exact:
             return look
@@ -545,6 +545,7 @@ def main():
     args = ap.parse_args()
     if args.seed is None:
         args.seed = random.SystemRandom().randrange(1 << 31)
+    end_cleanly()
     t0 = time.monotonic()
     JOB["top"] = top = tempfile.mkdtemp(prefix="damage-", dir=scratch())
     failures, counts = [], collections.Counter()
@@ -557,7 +558,7 @@ def main():
         print(f"seed {args.seed}: {sum(len(c) for _, c in starts)} damages in {len(starts)} starts",
               flush=True)
         parts = [range(i, min(i + 8, len(starts))) for i in range(0, len(starts), 8)]
-        with multiprocessing.get_context("fork").Pool(2) as pool:
+        with multiprocessing.get_context("fork").Pool(2, end_cleanly) as pool:
             for part in pool.imap_unordered(work, parts):
                 for i, results, wrong, log in part:
                     counts.update(results or ())
@@ -565,6 +566,8 @@ def main():
                         failures.append((i, wrong, log))
                         if args.all:
                             print(f"start {i}: {wrong}", flush=True)
+                            for line in [x for x in log.splitlines() if "ERROR" in x][:8]:
+                                print("    " + line[:300])
                 if failures and not args.all:
                     break
     finally:

@@ -41,7 +41,7 @@ sys.path.insert(0, str(HERE.parent))
 import power_disk as pd  # noqa: E402
 from harness import ROOT, Server, binary  # noqa: E402
 from history import KINDS, NEVER, History, Life, ids_of, kind_of, read_all  # noqa: E402
-from quick import Quick, write_image  # noqa: E402
+from quick import Quick, end_cleanly, write_image  # noqa: E402
 
 FAST = pathlib.Path(os.environ.get("SEXTANT_BIN_FAST", ROOT / "build/release/sextant"))
 SETTINGS = {
@@ -496,7 +496,7 @@ def in_parts(cuts, n):
 
 def workers(function, parts, done=lambda result: False):
     """Calls function for the parts in two processes, until done(result) is true."""
-    with multiprocessing.get_context("fork").Pool(2) as pool:
+    with multiprocessing.get_context("fork").Pool(2, end_cleanly) as pool:
         for result in pool.imap_unordered(function, parts):
             if done(result):
                 return
@@ -724,6 +724,7 @@ def main():
         args.seed = random.SystemRandom().randrange(1 << 31)
     if not FAST.is_file():
         raise SystemExit(f"no server binary at {FAST} (set SEXTANT_BIN_FAST or run scripts/build)")
+    end_cleanly()
     JOB["top"] = tempfile.mkdtemp(prefix="power-cut-", dir=scratch())
     JOB["extra"], JOB["round"] = True, 0
     try:

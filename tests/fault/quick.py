@@ -8,9 +8,16 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
+
+
+def end_cleanly():
+    """SIGTERM raises SystemExit, so that `finally` ends servers and removes folders."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def free_port():

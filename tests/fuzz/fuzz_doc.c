@@ -2,9 +2,9 @@
  *
  * What sx_doc_check() accepts must be safe to read in every way there is, must be what the builder
  * makes of its own content, and must survive being written as JSON and read back. */
-#include "sextant/sx_json.h"
-
 #include <string.h>
+
+#include "sextant/sx_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

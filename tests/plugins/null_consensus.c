@@ -3,10 +3,10 @@
  * It proves that the header can be implemented and the module loaded, and it is the smallest
  * cluster there can be: the proposer is leader, voter and the only member. Nothing is kept on disk,
  * so it starts from the index that the caller says was applied. */
+#include <string.h>
+
 #include "sextant/sx_consensus.h"
 #include "sextant/sx_plugin.h"
-
-#include <string.h>
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

@@ -2,10 +2,10 @@
  *
  * It proves that the header can be implemented and the module loaded, and it is what a test of the
  * engine's code path would be checked against: codes that lose nothing must change no result. */
+#include <string.h>
+
 #include "sextant/sx_plugin.h"
 #include "sextant/sx_quantizer.h"
-
-#include <string.h>
 
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"

@@ -3,6 +3,13 @@
 #ifndef ENGINE_FIXTURE_H
 #define ENGINE_FIXTURE_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "engine/engine.h"
 #include "kernel/cpu.h"
 #include "kernel/epoch.h"
@@ -12,13 +19,6 @@
 #include "kernel/loop.h"
 #include "kernel/mem.h"
 #include "kernel/registry.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 

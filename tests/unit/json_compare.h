@@ -10,10 +10,10 @@
 #ifndef TESTS_JSON_COMPARE_H
 #define TESTS_JSON_COMPARE_H
 
-#include "sextant/sx_json.h"
-
 #include <jansson.h>
 #include <string.h>
+
+#include "sextant/sx_json.h"
 
 static inline double json_compare_number(struct sx_doc_num num)
 {

@@ -10,11 +10,11 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "sextant/sx_op.h"
-#include "sextant/sx_plugin.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "sextant/sx_op.h"
+#include "sextant/sx_plugin.h"
 
 extern const struct sx_plugin auth_apikey_LTX_sx_plugin;
 #define PLUGIN (&auth_apikey_LTX_sx_plugin)

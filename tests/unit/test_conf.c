@@ -14,8 +14,6 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/conf.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -24,6 +22,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "kernel/conf.h"
 
 static char home[PATH_MAX];
 static struct sx_conf conf;

@@ -4,13 +4,18 @@
  * needs: plugins/storage-ram/ plugins/storage-common/ kernel/ */
 #include "engine_fixture.h"
 
-#define DIM 8u
-#define IDS 64u
+#define DIM  8u
+#define IDS  64u
 #define BODY "{\"vectors\":{\"size\":8,\"distance\":\"Dot\"}}"
 
 /* Every component of a point's vector is its round, so a torn or mixed vector shows. */
-static void upsert_into(struct fixture *f, struct call *c, const char *collection, uint64_t first,
-                        uint32_t n, float round, int wait)
+static void upsert_into(struct fixture *f,
+                        struct call *c,
+                        const char *collection,
+                        uint64_t first,
+                        uint32_t n,
+                        float round,
+                        int wait)
 {
     call_init(c, SX_OP_POINTS_UPSERT, collection);
     struct sx_point_in *p = sx_arena_zalloc(&c->arena, n * sizeof(*p));
@@ -20,10 +25,10 @@ static void upsert_into(struct fixture *f, struct call *c, const char *collectio
         float *d = sx_arena_alloc_aligned(&c->arena, DIM * sizeof(float), 64);
         for (uint32_t k = 0; k < DIM; k++)
             d[k] = round;
-        v[i] = (struct sx_vec_in){.kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = d,
-                                  .name = {"", 0, 0}};
-        p[i] = (struct sx_point_in){.id = {0, first + i, SX_ID_NUM, 0}, .n_vectors = 1,
-                                    .vectors = &v[i]};
+        v[i] = (struct sx_vec_in){
+            .kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = d, .name = {"", 0, 0}};
+        p[i] = (struct sx_point_in){
+            .id = {0, first + i, SX_ID_NUM, 0}, .n_vectors = 1, .vectors = &v[i]};
     }
     a->n = n;
     a->points = p;
@@ -32,7 +37,8 @@ static void upsert_into(struct fixture *f, struct call *c, const char *collectio
     assert_int_equal(f->ops->submit(f->eng->self, &c->op), 0);
 }
 
-static void upsert(struct fixture *f, struct call *c, uint64_t first, uint32_t n, float round, int wait)
+static void
+upsert(struct fixture *f, struct call *c, uint64_t first, uint32_t n, float round, int wait)
 {
     upsert_into(f, c, "c", first, n, round, wait);
 }
@@ -65,8 +71,8 @@ static void query(struct fixture *f, struct call *c, uint64_t limit)
     struct sx_args_query *a = sx_arena_zalloc(&c->arena, sizeof(*a));
     q->kind = SX_Q_NEAREST;
     q->using_name = (struct sx_str){"", 0, 0};
-    q->vector = (struct sx_vec_in){.kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = ones,
-                                   .name = {"", 0, 0}};
+    q->vector = (struct sx_vec_in){
+        .kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = ones, .name = {"", 0, 0}};
     q->limit = limit;
     a->n = 1;
     a->queries = q;
@@ -197,8 +203,8 @@ static void test_restart(void **state)
     upsert(&f, &c, 0, 20, 1, 1); /* 1 */
     call_wait(&c);
     call_fini(&c);
-    delete_ids(&f, 0, 5);        /* 2 */
-    upsert(&f, &c, 5, 1, 7, 1);  /* 3 */
+    delete_ids(&f, 0, 5);       /* 2 */
+    upsert(&f, &c, 5, 1, 7, 1); /* 3 */
     call_wait(&c);
     call_fini(&c);
     for (int clean = 0; clean < 3; clean++) {
@@ -228,8 +234,8 @@ static void test_failed_takes_number(void **state)
     for (int wait = 0; wait < 2; wait++) {
         call_init(&c, SX_OP_POINTS_UPSERT, "c");
         float d[DIM] = {0};
-        struct sx_vec_in v = {.kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = d,
-                              .name = {"nope", 4, 0}};
+        struct sx_vec_in v = {
+            .kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = d, .name = {"nope", 4, 0}};
         struct sx_point_in p = {.id = {0, 1, SX_ID_NUM, 0}, .n_vectors = 1, .vectors = &v};
         struct sx_args_upsert a = {.n = 1, .points = &p};
         c.op.args = &a;
@@ -324,7 +330,8 @@ static int is_full(struct sx_err *err)
     return left > 0 ? 0 : sx_err_set(err, SX_ENOSPACE, "No space left on device: write");
 }
 
-static int full_pwrite(struct sx_file *f, const void *p, uint64_t n, uint64_t off, struct sx_err *err)
+static int
+full_pwrite(struct sx_file *f, const void *p, uint64_t n, uint64_t off, struct sx_err *err)
 {
     int rc = is_full(err);
     return rc ? rc : real_io->pwrite(f, p, n, off, err);
@@ -428,12 +435,9 @@ static void test_full_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_failed_takes_number),
-        cmocka_unit_test(test_closed_when_idle),
-        cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_replaced_mmap),
-        cmocka_unit_test(test_replaced_ram),
+        cmocka_unit_test(test_restart),          cmocka_unit_test(test_failed_takes_number),
+        cmocka_unit_test(test_closed_when_idle), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_replaced_mmap),    cmocka_unit_test(test_replaced_ram),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

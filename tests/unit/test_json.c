@@ -10,13 +10,14 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "json_compare.h"
-#include "sextant/sx_text.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "sextant/sx_text.h"
+
+#include "json_compare.h"
 
 static uint64_t seed = 88172645463325252u;
 

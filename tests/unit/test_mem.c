@@ -9,10 +9,10 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "sextant/sx_mem.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "sextant/sx_mem.h"
 
 /* A provider that counts blocks and refuses after a budget. */
 struct budget {

@@ -11,13 +11,13 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include <string.h>
+
 #include "sextant/sx_consensus.h"
 #include "sextant/sx_objstore.h"
 #include "sextant/sx_plugin.h"
 #include "sextant/sx_quantizer.h"
 #include "sextant/sx_tokenizer.h"
-
-#include <string.h>
 
 extern const struct sx_plugin null_quantizer_LTX_sx_plugin, null_objstore_LTX_sx_plugin,
     null_tokenizer_LTX_sx_plugin, null_consensus_LTX_sx_plugin;

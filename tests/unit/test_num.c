@@ -9,12 +9,12 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "sextant/sx_text.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "sextant/sx_text.h"
 
 static uint64_t seed = 88172645463325252u;
 

@@ -10,12 +10,12 @@
 #include <cmocka.h>
 /* clang-format on */
 
+#include <string.h>
+#include <unistd.h>
+
 #include "../../kernel/mem.h"
 #include "../../kernel/procstat.h"
 #include "../../kernel/telem.h"
-
-#include <string.h>
-#include <unistd.h>
 
 static void (*collect)(struct sx_sample_sink *s, void *arg);
 static void *collect_arg;

@@ -10,13 +10,13 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "sextant/sx_op.h"
-#include "sextant/sx_plugin.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "sextant/sx_op.h"
+#include "sextant/sx_plugin.h"
 
 extern const struct sx_plugin export_prometheus_LTX_sx_plugin;
 #define PLUGIN (&export_prometheus_LTX_sx_plugin)
@@ -43,7 +43,21 @@ static void walk(struct sx_sample_sink *s)
     }
 }
 
-static const struct sx_telem telem = {.size = (uint32_t)sizeof(struct sx_telem), .walk = walk};
+static void (*collect)(struct sx_sample_sink *s, void *arg);
+static void *collect_arg;
+
+static int collector(void (*fn)(struct sx_sample_sink *s, void *arg), void *arg)
+{
+    collect = fn;
+    collect_arg = arg;
+    return 0;
+}
+
+static const struct sx_telem telem = {
+    .size = (uint32_t)sizeof(struct sx_telem),
+    .walk = walk,
+    .collector = collector,
+};
 
 static void epoch_nop(void)
 {
@@ -330,6 +344,26 @@ static void test_page(void **state)
     assert_int_equal(reply.status, 404);
 }
 
+static void keep_labels(struct sx_sample_sink *s, const struct sx_sample *sample)
+{
+    assert_string_equal(sample->name, "app_info");
+    assert_true(sample->value == 1);
+    (void)snprintf(s->arg, 96, "%s", sample->labels);
+}
+
+static void test_app_info(void **state)
+{
+    struct sx_err err = SX_ERR_INIT;
+    char labels[96] = "";
+    struct sx_sample_sink sink = {keep_labels, labels};
+
+    (void)state;
+    host.compat_version = "1.20.0";
+    assert_int_equal(PLUGIN->start(instance, &err), 0);
+    collect(&sink, collect_arg);
+    assert_string_equal(labels, "name=\"qdrant\",version=\"1.20.0\"");
+}
+
 static void test_many_families(void **state)
 {
     /* More samples than any array of the test: the sort must keep each family whole. */
@@ -367,6 +401,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_prefix_and_reload, setup, teardown),
         cmocka_unit_test_setup_teardown(test_anonymize, setup, teardown),
         cmocka_unit_test_setup_teardown(test_page, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_app_info, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_families, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,11 +13,12 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/registry.h"
-#include "sextant/sx_op.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "sextant/sx_op.h"
+
+#include "kernel/registry.h"
 
 static struct sx_registry reg;
 static char problems[4096];

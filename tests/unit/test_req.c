@@ -16,11 +16,11 @@
 #include <cmocka.h>
 /* clang-format on */
 
-#include "kernel/req.h"
-#include "kernel/telem.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "kernel/req.h"
+#include "kernel/telem.h"
 
 /* --- an engine that does what the test says ----------------------------------------------------
  */

@@ -14,12 +14,12 @@ extern "C" {
 
 #if defined(__GNUC__)
 #define SX_PRINTF(fmt, first) __attribute__((__format__(__printf__, fmt, first)))
-#define SX_LIKELY(x) __builtin_expect(!!(x), 1)
-#define SX_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define SX_UNUSED __attribute__((__unused__))
+#define SX_LIKELY(x)          __builtin_expect(!!(x), 1)
+#define SX_UNLIKELY(x)        __builtin_expect(!!(x), 0)
+#define SX_UNUSED             __attribute__((__unused__))
 #else
 #define SX_PRINTF(fmt, first)
-#define SX_LIKELY(x) (x)
+#define SX_LIKELY(x)   (x)
 #define SX_UNLIKELY(x) (x)
 #define SX_UNUSED
 #endif
@@ -39,8 +39,8 @@ struct sx_str {
     uint32_t pad;
 };
 
-/* Result codes: code, number, prefix of the text a client sees, HTTP status, gRPC status, retryable.
- * Functions return 0 or one of these, negative; positive returns are counts only. */
+/* Result codes: code, number, prefix of the text a client sees, HTTP status, gRPC status,
+ * retryable. Functions return 0 or one of these, negative; positive returns are counts only. */
 #define SX_ERROR_LIST(X)                                                                           \
     X(EINPUT, -1, "Wrong input: ", 400, 3, 0)                                                      \
     X(EBADREQ, -2, "Bad request: ", 400, 3, 0)                                                     \
@@ -84,7 +84,10 @@ struct sx_err {
 };
 #define SX_ERR_INIT                                                                                \
     {                                                                                              \
-        (uint32_t)sizeof(struct sx_err), 0, { 0 }                                                  \
+        (uint32_t)sizeof(struct sx_err), 0,                                                        \
+        {                                                                                          \
+            0                                                                                      \
+        }                                                                                          \
     }
 
 /* Sets code and message and returns the code, so that callers write `return sx_err_set(...)`.

@@ -33,8 +33,8 @@ struct sx_json {
     const char *start, *p, *end;
     struct sx_arena *arena; /* unescaped strings and arrays live here */
     uint32_t depth, failed;
-    uint32_t no_pos; /* set: errors carry no position (text of an untagged top level) */
-    uint32_t first;  /* internal: the container was just opened */
+    uint32_t no_pos;   /* set: errors carry no position (text of an untagged top level) */
+    uint32_t first;    /* internal: the container was just opened */
     struct sx_str msg; /* in the arena; valid when failed */
 };
 

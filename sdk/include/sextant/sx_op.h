@@ -6,8 +6,9 @@
  * returns. The reply and what it points to is valid during done() only; most of it lies in the op's
  * arena.
  *
- * Who checks what: the transport checks the form of a body (types, required fields, ranges), because
- * only it knows lines and paths; the engine checks its meaning (names, dimensions, existence). */
+ * Who checks what: the transport checks the form of a body (types, required fields, ranges),
+ * because only it knows lines and paths; the engine checks its meaning (names, dimensions,
+ * existence). */
 #ifndef SX_OP_H
 #define SX_OP_H
 
@@ -19,7 +20,8 @@
 extern "C" {
 #endif
 
-/* --- arguments --------------------------------------------------------------------------------- */
+/* --- arguments ---------------------------------------------------------------------------------
+ */
 
 enum {
     SX_VEC_DENSE = 1,  /* data[dim] */
@@ -43,7 +45,8 @@ struct sx_point_in {
 };
 
 enum { SX_SEL_NONE = 0, SX_SEL_ALL = 1, SX_SEL_INCLUDE = 2, SX_SEL_EXCLUDE = 3 };
-/* Selection of payload paths (INCLUDE, EXCLUDE; texts of valid paths) or of vector names (INCLUDE). */
+/* Selection of payload paths (INCLUDE, EXCLUDE; texts of valid paths) or of vector names (INCLUDE).
+ */
 struct sx_selector {
     uint32_t mode, n;
     const struct sx_str *names;
@@ -88,13 +91,14 @@ struct sx_args_query { /* QUERY, SEARCH (n = 1), QUERY_BATCH, SEARCH_BATCH */
     const struct sx_query *queries;
 };
 
-/* --- the operation ----------------------------------------------------------------------------- */
+/* --- the operation -----------------------------------------------------------------------------
+ */
 
 struct sx_identity;
 struct sx_reply;
 struct sx_stream;
 
-#define SX_OP_WAIT 1u     /* flags: wait=true */
+#define SX_OP_WAIT     1u /* flags: wait=true */
 #define SX_OP_INTERNAL 2u /* submitted by the server itself: no authorisation, not counted */
 
 struct sx_op {
@@ -107,10 +111,10 @@ struct sx_op {
     uint32_t consistency;               /* 0 default, n replicas, or SX_CONSISTENCY_* */
     struct sx_str collection;           /* as in the path, decoded; may be an alias */
     struct sx_str name;                 /* second path parameter: field, vector, snapshot, ... */
-    struct sx_doc body;                 /* cold bodies: canonical names, checked form; may be absent */
-    const void *args;                   /* hot bodies: struct sx_args_* */
-    struct sx_stream *stream;           /* STREAM bodies, else NULL */
-    struct sx_loop *loop;               /* where done() runs */
+    struct sx_doc body;       /* cold bodies: canonical names, checked form; may be absent */
+    const void *args;         /* hot bodies: struct sx_args_* */
+    struct sx_stream *stream; /* STREAM bodies, else NULL */
+    struct sx_loop *loop;     /* where done() runs */
     void (*done)(struct sx_op *op, const struct sx_reply *reply);
     void *arg;           /* the transport's */
     struct sx_task task; /* for whoever holds the op: kernel before submit, engine after */
@@ -118,7 +122,8 @@ struct sx_op {
 };
 enum { SX_CONSISTENCY_MAJORITY = 0xfffffffdu, SX_CONSISTENCY_QUORUM, SX_CONSISTENCY_ALL };
 
-/* --- the reply --------------------------------------------------------------------------------- */
+/* --- the reply ---------------------------------------------------------------------------------
+ */
 
 enum {
     SX_R_NONE = 0,
@@ -158,9 +163,9 @@ enum { SX_UPDATE_ACKNOWLEDGED = 1, SX_UPDATE_COMPLETED = 2, SX_UPDATE_WAIT_TIMEO
 
 struct sx_reply {
     uint32_t size;
-    int32_t code;          /* SX_OK or SX_E* */
+    int32_t code; /* SX_OK or SX_E* */
     uint32_t kind, flags;
-    struct sx_str err;     /* text without the class prefix, when code is not SX_OK */
+    struct sx_str err;      /* text without the class prefix, when code is not SX_OK */
     uint32_t retry_after_s; /* 0 = none */
     uint32_t pad;
     union {
@@ -187,7 +192,8 @@ struct sx_reply {
     } u;
 };
 
-/* --- kind engine ------------------------------------------------------------------------------- */
+/* --- kind engine -------------------------------------------------------------------------------
+ */
 
 #define SX_ENGINE_IFACE 0u /* strict level */
 
@@ -215,7 +221,8 @@ struct sx_engine_ops {
     int (*ready)(void *self);
 };
 
-/* --- kind auth --------------------------------------------------------------------------------- */
+/* --- kind auth ---------------------------------------------------------------------------------
+ */
 
 #define SX_AUTH_IFACE 1u
 enum { SX_AUTH_ALLOW = 1, SX_AUTH_DENY = 2, SX_AUTH_PASS = 3 };
@@ -239,15 +246,22 @@ struct sx_auth_ops {
     int (*required)(void *self);
     /* [L, no I/O] verdict SX_AUTH_*; on ALLOW *out is an owned reference; on DENY err carries
      * SX_EUNAUTH or SX_EFORBIDDEN and the bare text for the client. */
-    int (*authenticate)(void *self, const struct sx_credential *c, const struct sx_identity **out,
+    int (*authenticate)(void *self,
+                        const struct sx_credential *c,
+                        const struct sx_identity **out,
                         struct sx_err *err);
     /* [L, no I/O] 0 or SX_EFORBIDDEN with the text ("Global read access is required", ...). */
-    int (*authorize)(void *self, const struct sx_identity *id, const struct sx_op *op,
-                     const struct sx_access *access, uint32_t n, struct sx_err *err);
+    int (*authorize)(void *self,
+                     const struct sx_identity *id,
+                     const struct sx_op *op,
+                     const struct sx_access *access,
+                     uint32_t n,
+                     struct sx_err *err);
     void (*release)(void *self, const struct sx_identity *id); /* [A] */
 };
 
-/* --- kind transport, web, exporter ------------------------------------------------------------- */
+/* --- kind transport, web, exporter -------------------------------------------------------------
+ */
 
 #define SX_TRANSPORT_IFACE 0u
 struct sx_transport_ops {
@@ -268,7 +282,7 @@ struct sx_web_request {
 struct sx_web_reply {
     uint32_t size, status; /* HTTP */
     const char *type;
-    struct sx_buf *body; /* the transport's, to be filled */
+    struct sx_buf *body;   /* the transport's, to be filled */
     struct sx_str headers; /* extra "Name: value\r\n" lines */
 };
 struct sx_web_ops {
@@ -286,13 +300,15 @@ struct sx_exporter_ops {
     const char *(*content_type)(void *self);
 };
 
-/* --- sx.req: what stands between transports and the engine -------------------------------------- */
+/* --- sx.req: what stands between transports and the engine --------------------------------------
+ */
 
 struct sx_req {
     uint32_t size, pad;
     /* [L] 0 and *out (NULL when no module demands credentials; release it), or SX_EUNAUTH /
      * SX_EFORBIDDEN with the bare text. */
-    int (*authenticate)(const struct sx_credential *c, const struct sx_identity **out,
+    int (*authenticate)(const struct sx_credential *c,
+                        const struct sx_identity **out,
                         struct sx_err *err);
     void (*release)(const struct sx_identity *id);
     /* [L] authorises, counts, sets deadlines, hands to the engine. done() is always called exactly

@@ -16,8 +16,8 @@
 extern "C" {
 #endif
 
-#define SX_ABI_MAJOR 1
-#define SX_ABI_MINOR 0
+#define SX_ABI_MAJOR    1
+#define SX_ABI_MINOR    0
 #define SX_PLUGIN_MAGIC 0x315458455358ULL /* "SXEXT1" */
 
 enum {
@@ -67,10 +67,10 @@ enum {
     SX_KEY_TREE = 6, /* struct sx_doc: the whole subtree, p NULL = absent */
     SX_KEY_LIST = 7  /* const char *const *, NULL-terminated list of strings, NULL = unset */
 };
-#define SX_KEY_SECRET 1u     /* printed as *** */
+#define SX_KEY_SECRET     1u /* printed as *** */
 #define SX_KEY_RELOADABLE 2u /* may change on SIGHUP */
-#define SX_KEY_OPTIONAL 4u   /* may be null; numbers and bools then hold SX_KEY_UNSET (all ones) */
-#define SX_KEY_UNSET UINT64_MAX
+#define SX_KEY_OPTIONAL   4u /* may be null; numbers and bools then hold SX_KEY_UNSET (all ones) */
+#define SX_KEY_UNSET      UINT64_MAX
 
 struct sx_key {
     uint32_t size, type, flags, offset; /* offset into the conf struct */
@@ -83,7 +83,7 @@ struct sx_key {
 struct sx_host;
 struct sx_loop;
 
-#define SX_PLUGIN_STRICT 1u    /* shares libevent types or sx_op.h: needs the exact build id */
+#define SX_PLUGIN_STRICT    1u /* shares libevent types or sx_op.h: needs the exact build id */
 #define SX_PLUGIN_TEST_ONLY 2u /* refused unless the configuration allows test modules */
 
 struct sx_plugin {

@@ -4,7 +4,8 @@
  *
  * get() answers NULL when the host lacks the service or its table is shorter than asked. Tables are
  * append-only and live as long as the process. Thread classes: M main thread alone, L a loop thread
- * (must not block over 1 ms), W any pool or loop thread, S the single writer of the object, A any. */
+ * (must not block over 1 ms), W any pool or loop thread, S the single writer of the object, A any.
+ */
 #ifndef SX_SERVICE_H
 #define SX_SERVICE_H
 
@@ -35,9 +36,11 @@ struct sx_host {
 };
 #define sx_log(host, level, room, ...) ((host)->log((host), (level), (room), __VA_ARGS__))
 
-/* --- sx.exec: where work runs ------------------------------------------------------------------ */
+/* --- sx.exec: where work runs ------------------------------------------------------------------
+ */
 
-/* A thread that runs work: a pool thread or a loop thread. `id` is dense below exec->n_workers(). */
+/* A thread that runs work: a pool thread or a loop thread. `id` is dense below exec->n_workers().
+ */
 struct sx_worker {
     uint32_t size, id;
     struct sx_loop *loop; /* NULL on pool threads */
@@ -69,13 +72,15 @@ struct sx_exec {
     void (*blocking)(struct sx_task *t);
     /* [A] runs t on the CPU pool (class background) after the delay. */
     void (*delay)(struct sx_task *t, uint32_t ms);
-    struct sx_strand *(*strand_create)(const struct sx_host *owner, uint32_t cls); /* NULL: memory */
-    void (*strand_post)(struct sx_strand *s, struct sx_task *t);                   /* [A] */
+    struct sx_strand *(*strand_create)(const struct sx_host *owner,
+                                       uint32_t cls);            /* NULL: memory */
+    void (*strand_post)(struct sx_strand *s, struct sx_task *t); /* [A] */
     /* [A] takes the strand; it goes away once its queue has run empty. */
     void (*strand_destroy)(struct sx_strand *s);
 };
 
-/* --- sx.loop: event loops ---------------------------------------------------------------------- */
+/* --- sx.loop: event loops ----------------------------------------------------------------------
+ */
 
 enum { SX_EV_READ = 1, SX_EV_WRITE = 2 };
 struct sx_watch;
@@ -110,7 +115,8 @@ struct sx_loop_libevent {
     struct event_base *(*base)(struct sx_loop *loop);
 };
 
-/* --- sx.epoch: memory that readers may still see ------------------------------------------------ */
+/* --- sx.epoch: memory that readers may still see ------------------------------------------------
+ */
 
 struct sx_epoch {
     uint32_t size, pad;
@@ -125,7 +131,8 @@ struct sx_epoch {
     void (*poll)(void);
 };
 
-/* --- sx.io: files, so that fault and power-loss tests see every write ---------------------------- */
+/* --- sx.io: files, so that fault and power-loss tests see every write ----------------------------
+ */
 
 struct sx_dir;
 struct sx_file;
@@ -140,19 +147,27 @@ struct sx_io {
     uint32_t size, pad;
     /* [A, blocks] All return 0, a count or a negative code with err filled (may be NULL). Names are
      * single components, no '/', not "." or "..". */
-    int (*dir_open)(struct sx_dir *parent, const char *name, uint32_t create, struct sx_dir **out,
+    int (*dir_open)(struct sx_dir *parent,
+                    const char *name,
+                    uint32_t create,
+                    struct sx_dir **out,
                     struct sx_err *err); /* parent NULL: name is a path */
     void (*dir_close)(struct sx_dir *d);
     int (*dir_sync)(struct sx_dir *d, struct sx_err *err);
     /* Calls sink for every entry but "." and ".."; is_dir 0/1. sink returns non-zero to stop. */
-    int (*dir_list)(struct sx_dir *d, int (*sink)(void *arg, const char *name, uint32_t is_dir),
-                    void *arg, struct sx_err *err);
-    int (*rename)(struct sx_dir *from, const char *a, struct sx_dir *to, const char *b,
-                  struct sx_err *err);
+    int (*dir_list)(struct sx_dir *d,
+                    int (*sink)(void *arg, const char *name, uint32_t is_dir),
+                    void *arg,
+                    struct sx_err *err);
+    int (*rename)(
+        struct sx_dir *from, const char *a, struct sx_dir *to, const char *b, struct sx_err *err);
     int (*unlink)(struct sx_dir *d, const char *name, struct sx_err *err); /* missing: ENOTFOUND */
     int (*rmdir)(struct sx_dir *d, const char *name, struct sx_err *err);
     int (*remove_tree)(struct sx_dir *d, const char *name, struct sx_err *err);
-    int (*open)(struct sx_dir *d, const char *name, uint32_t flags, struct sx_file **out,
+    int (*open)(struct sx_dir *d,
+                const char *name,
+                uint32_t flags,
+                struct sx_file **out,
                 struct sx_err *err);
     void (*close)(struct sx_file *f);
     int64_t (*length)(struct sx_file *f, struct sx_err *err);
@@ -165,8 +180,8 @@ struct sx_io {
     int (*datasync)(struct sx_file *f, struct sx_err *err);
     int (*sync)(struct sx_file *f, struct sx_err *err);
     /* Read-only shared mapping of [off, off+n) at `at` (inside a reserved range) or anywhere. */
-    int (*map)(struct sx_file *f, uint64_t off, uint64_t n, void *at, void **out,
-               struct sx_err *err);
+    int (*map)(
+        struct sx_file *f, uint64_t off, uint64_t n, void *at, void **out, struct sx_err *err);
     void (*unmap)(void *p, uint64_t n);
     /* Address space without memory behind it; release with unmap. */
     int (*reserve)(uint64_t n, void **out, struct sx_err *err);
@@ -183,7 +198,8 @@ struct sx_io_mark {
     void (*mark)(const char *text);
 };
 
-/* --- sx.reg: other modules' providers ------------------------------------------------------------ */
+/* --- sx.reg: other modules' providers ------------------------------------------------------------
+ */
 
 struct sx_provider {
     uint32_t size, kind, iface_version, pad;
@@ -205,9 +221,10 @@ struct sx_reg {
     void *(*thread_mem)(void *self);
 };
 
-/* --- sx.telem: counters ---------------------------------------------------------------------------
- * A metric is made once (start) and added to from any thread; values are sharded by worker and
- * summed when an exporter walks. Labels are `k="v",...` text, already escaped. */
+/* --- sx.telem: counters
+ * --------------------------------------------------------------------------- A metric is made once
+ * (start) and added to from any thread; values are sharded by worker and summed when an exporter
+ * walks. Labels are `k="v",...` text, already escaped. */
 struct sx_metric;
 enum { SX_METRIC_COUNTER = 1, SX_METRIC_GAUGE = 2, SX_METRIC_HISTOGRAM = 3 };
 /* One sample as a walker sees it. For histograms: n_buckets upper bounds with cumulative counts,
@@ -229,8 +246,12 @@ struct sx_sample_sink {
 struct sx_telem {
     uint32_t size, pad;
     /* [M, A] same (name, labels) gives the same metric. bounds: histograms only. NULL: memory. */
-    struct sx_metric *(*metric)(uint32_t type, const char *name, const char *help,
-                                const char *labels, const double *bounds, uint32_t n_bounds);
+    struct sx_metric *(*metric)(uint32_t type,
+                                const char *name,
+                                const char *help,
+                                const char *labels,
+                                const double *bounds,
+                                uint32_t n_bounds);
     void (*add)(struct sx_metric *m, double v);     /* counter, gauge */
     void (*set)(struct sx_metric *m, double v);     /* gauge */
     void (*observe)(struct sx_metric *m, double v); /* histogram */
@@ -240,7 +261,8 @@ struct sx_telem {
     void (*walk)(struct sx_sample_sink *s);
 };
 
-/* --- small ones ------------------------------------------------------------------------------------ */
+/* --- small ones
+ * ------------------------------------------------------------------------------------ */
 
 struct sx_time { /* "sx.time" */
     uint32_t size, pad;
@@ -251,11 +273,11 @@ struct sx_cpu { /* "sx.cpu" */
     uint32_t size, n;
     uint64_t bits; /* SX_CPU_* of the machine, masked by SEXTANT_CPU=portable|avx2|avx512 */
 };
-#define SX_CPU_SSE42 1ull
-#define SX_CPU_AVX2 2ull   /* with FMA, F16C, BMI2 */
+#define SX_CPU_SSE42  1ull
+#define SX_CPU_AVX2   2ull /* with FMA, F16C, BMI2 */
 #define SX_CPU_AVX512 4ull /* F, BW, VL, DQ, with AVX2's */
-#define SX_CPU_VNNI 8ull
-#define SX_CPU_NEON 16ull
+#define SX_CPU_VNNI   8ull
+#define SX_CPU_NEON   16ull
 struct sx_crypto { /* "sx.crypto" */
     uint32_t size, pad;
     int (*equal)(const void *a, const void *b, uint64_t n); /* constant time, 1 when equal */

@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 #define SX_CHUNK_SHIFT 16u /* rows per chunk: one roaring container */
-#define SX_CHUNK_ROWS (1u << SX_CHUNK_SHIFT)
+#define SX_CHUNK_ROWS  (1u << SX_CHUNK_SHIFT)
 
 /* Fixed-stride rows in chunks that never move. Row r = chunks[r >> shift] + (r & mask) * stride.
  * A chunk may be NULL (removed: no live row). One more load than a flat base costs 0.0-0.4 ns per
@@ -51,7 +51,8 @@ struct sx_kernel {
 
 #define SX_SCORER_PLAIN 1u /* kernel, q, rows may be used directly */
 
-/* What an index calls. The engine composes recommend, discover, code scorers behind the same call. */
+/* What an index calls. The engine composes recommend, discover, code scorers behind the same call.
+ */
 struct sx_scorer {
     uint32_t size, flags;
     void (*score)(const struct sx_scorer *s, const uint32_t *ids, uint32_t n, float *out);
