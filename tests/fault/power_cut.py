@@ -198,8 +198,8 @@ def churn(rec, wide_ids):
         rec.upsert(http, "busy", ids_of(9, 4), wait=False)
     rec.drop("busy")  # with everything unsynced, perhaps in the middle of a checkpoint
     rec.create("wide", "wide")
-    for i in range(0, len(wide_ids), 3):
-        rec.upsert(http, "wide", wide_ids[i:i + 3], wait=i % 2 == 0)
+    for i in range(0, len(wide_ids), 3):  # more than a segment before anything of it is synced
+        rec.upsert(http, "wide", wide_ids[i:i + 3], wait=i > 75 and i % 2 == 0)
 
 
 def workload(rec):
@@ -641,6 +641,17 @@ def skip_one(args):
         shutil.rmtree(where, ignore_errors=True)
 
 
+def answers_of(records, history, disk, r):
+    """How many wait=true answers arrived after this sync and before the next one of the log."""
+    f = disk.files.get(r.handle)
+    path = disk.path_of(f).split("/")
+    handles = {h for h, g in disk.files.items() if g is f}
+    until = next((s.end for s in records if s.op == pd.SYNC and s.pos > r.pos and
+                  s.session == r.session and s.handle in handles), NEVER)
+    return sum(r.end <= op[1] < until for life in history.lives if life.name == path[2]
+               for op in life.ops.values() if op[2])
+
+
 def edit_one(at):
     """The same, by taking the sync records[at] out of the journal."""
     records, found = JOB["records"], {}
@@ -650,6 +661,9 @@ def edit_one(at):
         """Once the next sync of the same file or directory is through, nothing is missing any more."""
         if s is r:
             found["node"], found["what"] = disk.skipped[0], describe(disk)
+            if found["what"][0].endswith(".log") and found["what"][1]:
+                n = answers_of(records, JOB["history"], disk, r)
+                found["what"] = found["what"][0], "answers wait" if n else "no answer waits"
         elif s.pos > r.pos and s.rc == 0 and "node" in found:
             node = found["node"]
             if s.op == pd.SYNC and disk.files.get(s.handle) is node or \

@@ -19,11 +19,11 @@
     X(STACKTRACE, "GET", "/stacktrace", "", MANAGE, NONE)                                          \
     X(LOCKS_GET, "GET", "/locks", "", READ, NONE)                                                  \
     X(LOCKS_SET, "POST", "/locks", "", MANAGE, JSON)                                               \
-    X(LOGGER_GET, "GET", "/logger", "", READ, NONE)                                              \
+    X(LOGGER_GET, "GET", "/logger", "", READ, NONE)                                                \
     X(LOGGER_SET, "POST", "/logger", "", MANAGE, JSON)                                             \
     X(DEBUGGER_GET, "GET", "/debugger", "", MANAGE, NONE)                                          \
     X(DEBUGGER_SET, "PATCH", "/debugger", "", MANAGE, JSON)                                        \
-    X(SLOW_REQUESTS, "GET", "/profiler/slow_requests", "", MANAGE, NONE)                             \
+    X(SLOW_REQUESTS, "GET", "/profiler/slow_requests", "", MANAGE, NONE)                           \
     X(AUDIT_LOGS, "POST", "/audit/logs", "", MANAGE, JSON)                                         \
     X(ISSUES_GET, "GET", "/issues", "", READ, NONE)                                                \
     X(ISSUES_CLEAR, "DELETE", "/issues", "", MANAGE, NONE)                                         \
@@ -33,8 +33,8 @@
     X(CLUSTER_TELEMETRY, "GET", "/cluster/telemetry", "", READ, NONE)                              \
     X(CLUSTER_RECOVER, "POST", "/cluster/recover", "", MANAGE, NONE)                               \
     X(CLUSTER_PEER_REMOVE, "DELETE", "/cluster/peer/{peer_id}", "", MANAGE, NONE)                  \
-    X(CLUSTER_KEYS_GET, "GET", "/cluster/metadata/keys", "", READ, NONE)                         \
-    X(CLUSTER_KEY_GET, "GET", "/cluster/metadata/keys/{key}", "", READ, NONE)                    \
+    X(CLUSTER_KEYS_GET, "GET", "/cluster/metadata/keys", "", READ, NONE)                           \
+    X(CLUSTER_KEY_GET, "GET", "/cluster/metadata/keys/{key}", "", READ, NONE)                      \
     X(CLUSTER_KEY_SET, "PUT", "/cluster/metadata/keys/{key}", "", MANAGE, JSON)                    \
     X(CLUSTER_KEY_DELETE, "DELETE", "/cluster/metadata/keys/{key}", "", MANAGE, NONE)              \
     X(ALIASES_LIST, "GET", "/aliases", "qdrant.Collections/ListAliases", READ, NONE)               \
@@ -84,16 +84,16 @@
       "qdrant.Points/UpdateVectors", WRITE, JSON)                                                  \
     X(VECTORS_DELETE, "POST", "/collections/{collection}/points/vectors/delete",                   \
       "qdrant.Points/DeleteVectors", WRITE, JSON)                                                  \
-    X(PAYLOAD_SET, "POST", "/collections/{collection}/points/payload",                             \
-      "qdrant.Points/SetPayload", WRITE, JSON)                                                     \
+    X(PAYLOAD_SET, "POST", "/collections/{collection}/points/payload", "qdrant.Points/SetPayload", \
+      WRITE, JSON)                                                                                 \
     X(PAYLOAD_OVERWRITE, "PUT", "/collections/{collection}/points/payload",                        \
       "qdrant.Points/OverwritePayload", WRITE, JSON)                                               \
     X(PAYLOAD_DELETE, "POST", "/collections/{collection}/points/payload/delete",                   \
       "qdrant.Points/DeletePayload", WRITE, JSON)                                                  \
     X(PAYLOAD_CLEAR, "POST", "/collections/{collection}/points/payload/clear",                     \
       "qdrant.Points/ClearPayload", WRITE, JSON)                                                   \
-    X(POINTS_BATCH, "POST", "/collections/{collection}/points/batch",                              \
-      "qdrant.Points/UpdateBatch", WRITE, JSON)                                                    \
+    X(POINTS_BATCH, "POST", "/collections/{collection}/points/batch", "qdrant.Points/UpdateBatch", \
+      WRITE, JSON)                                                                                 \
     X(SCROLL, "POST", "/collections/{collection}/points/scroll", "qdrant.Points/Scroll", READ,     \
       JSON)                                                                                        \
     X(COUNT, "POST", "/collections/{collection}/points/count", "qdrant.Points/Count", READ, JSON)  \
@@ -126,10 +126,10 @@
     X(SNAPSHOTS_LIST, "GET", "/collections/{collection}/snapshots", "qdrant.Snapshots/List", READ, \
       NONE)                                                                                        \
     X(SNAPSHOT_CREATE, "POST", "/collections/{collection}/snapshots", "qdrant.Snapshots/Create",   \
-      WRITE, NONE)                                                                                \
+      WRITE, NONE)                                                                                 \
     X(SNAPSHOT_GET, "GET", "/collections/{collection}/snapshots/{snapshot}", "", READ, NONE)       \
     X(SNAPSHOT_DELETE, "DELETE", "/collections/{collection}/snapshots/{snapshot}",                 \
-      "qdrant.Snapshots/Delete", WRITE, NONE)                                                     \
+      "qdrant.Snapshots/Delete", WRITE, NONE)                                                      \
     X(SNAPSHOT_UPLOAD, "POST", "/collections/{collection}/snapshots/upload", "", MANAGE, STREAM)   \
     X(SNAPSHOT_RECOVER, "PUT", "/collections/{collection}/snapshots/recover", "", MANAGE, JSON)    \
     X(FULL_SNAPSHOTS_LIST, "GET", "/snapshots", "qdrant.Snapshots/ListFull", READ, NONE)           \
@@ -137,22 +137,22 @@
     X(FULL_SNAPSHOT_GET, "GET", "/snapshots/{snapshot}", "", READ, NONE)                           \
     X(FULL_SNAPSHOT_DELETE, "DELETE", "/snapshots/{snapshot}", "qdrant.Snapshots/DeleteFull",      \
       MANAGE, NONE)                                                                                \
-    X(SHARD_SNAPSHOT_STREAM, "GET", "/collections/{collection}/shards/{shard}/snapshot", "", WRITE, \
-      NONE)                                                                                        \
+    X(SHARD_SNAPSHOT_STREAM, "GET", "/collections/{collection}/shards/{shard}/snapshot", "",       \
+      WRITE, NONE)                                                                                 \
     X(SHARD_SNAPSHOTS_LIST, "GET", "/collections/{collection}/shards/{shard}/snapshots", "", READ, \
       NONE)                                                                                        \
     X(SHARD_SNAPSHOT_CREATE, "POST", "/collections/{collection}/shards/{shard}/snapshots", "",     \
-      WRITE, NONE)                                                                                \
-    X(SHARD_SNAPSHOT_GET, "GET",                                                                   \
-      "/collections/{collection}/shards/{shard}/snapshots/{snapshot}", "", READ, NONE)             \
+      WRITE, NONE)                                                                                 \
+    X(SHARD_SNAPSHOT_GET, "GET", "/collections/{collection}/shards/{shard}/snapshots/{snapshot}",  \
+      "", READ, NONE)                                                                              \
     X(SHARD_SNAPSHOT_DELETE, "DELETE",                                                             \
-      "/collections/{collection}/shards/{shard}/snapshots/{snapshot}", "", WRITE, NONE)           \
+      "/collections/{collection}/shards/{shard}/snapshots/{snapshot}", "", WRITE, NONE)            \
     X(SHARD_SNAPSHOT_UPLOAD, "POST", "/collections/{collection}/shards/{shard}/snapshots/upload",  \
       "", MANAGE, STREAM)                                                                          \
     X(SHARD_SNAPSHOT_RECOVER, "PUT", "/collections/{collection}/shards/{shard}/snapshots/recover", \
       "", MANAGE, JSON)                                                                            \
     X(SHARD_PARTIAL_CREATE, "POST",                                                                \
-      "/collections/{collection}/shards/{shard}/snapshot/partial/create", "", WRITE, JSON)        \
+      "/collections/{collection}/shards/{shard}/snapshot/partial/create", "", WRITE, JSON)         \
     X(SHARD_PARTIAL_RECOVER, "POST",                                                               \
       "/collections/{collection}/shards/{shard}/snapshot/partial/recover", "", MANAGE, STREAM)     \
     X(SHARD_PARTIAL_MANIFEST, "GET",                                                               \
@@ -164,7 +164,7 @@ enum {
 #define SX_X(code, method, path, grpc, cls, body) SX_OP_##code,
     SX_OP_LIST(SX_X)
 #undef SX_X
-    SX_OP__N
+        SX_OP__N
 };
 
 enum { SX_OPC_SERVICE = 0, SX_OPC_READ = 1, SX_OPC_WRITE = 2, SX_OPC_MANAGE = 3 };
