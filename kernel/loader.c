@@ -208,13 +208,17 @@ int sx_loader_open(const char *path, const struct sx_plugin **out, struct sx_err
     return SX_OK;
 }
 
-/* The file's name is the module's name. Called after the registry has judged the descriptor. */
-static int check_stem(const char *path, const struct sx_plugin *p, struct sx_err *err)
+/* Judges the descriptor of a file; its name is the file's name. A module of another ABI may have
+ * anything where this one has the name, so vetting goes first. */
+static int check_file(const char *path, const struct sx_plugin *p, struct sx_err *err)
 {
     char stem[NAME_MAX + 1];
+    int rc = sx_plugin_vet(p, err);
 
+    if (rc != SX_OK)
+        return rc;
     stem_of(path, stem);
-    if (p->magic == SX_PLUGIN_MAGIC && p->name != NULL && strcmp(stem, p->name) != 0)
+    if (strcmp(stem, p->name) != 0)
         return sx_err_set(err, SX_EABI, "the file holds module '%.60s', not '%.60s'", p->name,
                           stem);
     return SX_OK;
@@ -283,7 +287,7 @@ static int add_file(struct sx_registry *r,
 
     if (rc != SX_OK || p == NULL)
         return rc;
-    rc = check_stem(path, p, err);
+    rc = check_file(path, p, err);
     return rc == SX_OK ? sx_registry_add(r, p, path, conf->allow_test, err) : rc;
 }
 
@@ -361,10 +365,7 @@ static int probe_entry(const struct sx_loader_conf *conf, const char *name, stru
     char path[PATH_MAX];
     int rc = open_entry(conf, name, path, &p, err);
 
-    if (rc != SX_OK || p == NULL)
-        return rc;
-    rc = check_stem(path, p, err);
-    return rc == SX_OK ? sx_plugin_vet(p, err) : rc;
+    return rc == SX_OK && p != NULL ? check_file(path, p, err) : rc;
 }
 
 static int probe_child(const struct sx_loader_conf *conf, const char *name, char text[260])

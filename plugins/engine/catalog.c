@@ -575,7 +575,7 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
             eng_config_destroy(e, cf);
     }
     if (rc != 0) {
-        sx_err_wrap(&err, "Collection %.*s is damaged: ", (int)(name.n > 60 ? 60 : name.n),
+        sx_err_wrap(&err, "Collection %.*s is damaged", (int)(name.n > 60 ? 60 : name.n),
                     col->name.p);
         sx_log(e->host, SX_LOG_ERROR, "catalog", "%s", err.msg);
         col->cause = err;
@@ -620,7 +620,7 @@ int eng_catalog_open(struct eng *e, struct eng_catalog **out, struct sx_err *err
     if (rc == 0)
         rc = sc.rc;
     *out = c;
-    return rc == 0 ? 0 : sx_err_wrap(err, "storage: ");
+    return rc == 0 ? 0 : sx_err_wrap(err, "storage");
 }
 
 static void closed_one(struct eng_shard *s, void *arg)

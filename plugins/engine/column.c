@@ -184,7 +184,7 @@ void eng_column_link(struct eng_shard *s, uint32_t i)
             c->linked += n;
     }
     if (rc != 0) { /* searches would miss points: say so; the next change tries again */
-        sx_err_wrap(&err, "index of vector '%.*s': ", (int)c->conf->name.n, c->conf->name.p);
+        sx_err_wrap(&err, "index of vector '%.*s'", (int)c->conf->name.n, c->conf->name.p);
         eng_shard_damaged(s, &err);
     }
 }

@@ -41,8 +41,8 @@ static int head_ok(const struct sx_file_head *h,
 {
     int rc = sx_file_head_check(h, kind, MANIFEST_VERSION, err);
     if (rc == 0 && (memcmp(h->uuid, id->uuid, sizeof(h->uuid)) != 0 || h->shard != id->shard))
-        rc = sx_err_set(err, SX_ECORRUPT, "belongs to another collection");
-    return rc == 0 ? 0 : sx_err_wrap(err, "%s: ", file);
+        rc = sx_err_set(err, SX_ECORRUPT, "belongs to another collection (offset 0)");
+    return rc == 0 ? 0 : sx_err_wrap(err, "%s", file);
 }
 
 /* Head, length, CRC, body: durable under `name` after a rename from "<name>.new". */
