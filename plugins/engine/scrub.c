@@ -72,9 +72,8 @@ static void look(void *arg, struct eng_collection *col)
         k->piece++;
         k->did = 1;
         if (rc == SX_ECORRUPT || rc == SX_EIO) {
-            sx_err_wrap(&err,
-                        "Collection %.*s is damaged", (int)(col->name.n > 60 ? 60 : col->name.n),
-                        col->name.p);
+            sx_err_wrap(&err, "Collection %.*s is damaged",
+                        (int)(col->name.n > 60 ? 60 : col->name.n), col->name.p);
             eng_shard_damaged(s, &err);
         }
     }
