@@ -30,6 +30,7 @@ import os
 import pathlib
 import random
 import shutil
+import struct
 import sys
 import tempfile
 import threading
@@ -642,14 +643,17 @@ def skip_one(args):
 
 
 def answers_of(records, history, disk, r):
-    """How many wait=true answers arrived after this sync and before the next one of the log."""
-    f = disk.files.get(r.handle)
-    path = disk.path_of(f).split("/")
+    """How many answers rest on the skipped sync of a log: those of operations that it was to make
+    certain, and that arrived before the next sync of the log could have done it."""
+    f, n = disk.skipped
+    numbers = {struct.unpack_from("<Q", p.data, 8)[0] for p in f.pending[:n]
+               if p.op == pd.WRITE and p.a >= 4096 and len(p.data) >= 64}
+    name = disk.path_of(f).split("/")[2]
     handles = {h for h, g in disk.files.items() if g is f}
     until = next((s.end for s in records if s.op == pd.SYNC and s.pos > r.pos and
                   s.session == r.session and s.handle in handles), NEVER)
-    return sum(r.end <= op[1] < until for life in history.lives if life.name == path[2]
-               for op in life.ops.values() if op[2])
+    return sum(op[2] and op[1] < until for life in history.lives if life.name == name and
+               life.created[0] < r.pos <= life.dropped[1] for k, op in life.ops.items() if k in numbers)
 
 
 def edit_one(at):
