@@ -563,6 +563,24 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
     snprintf(col->folder, sizeof(col->folder), "%s", folder);
     if (rc == 0)
         rc = config_split(e, d, col, &config, &err);
+    if (rc == 0) {
+        /* The folder says whose data lies here; a file of another collection must not take its
+         * name. */
+        folder_of(col);
+        if (strcmp(col->folder, folder) != 0) {
+            rc = sx_err_set(&err, SX_ECORRUPT,
+                            "config.json: belongs to another collection (offset 0)");
+            e->mem->release(e->mem, (void *)(uintptr_t)config.p);
+            config.p = NULL;
+            struct eng_collection *own =
+                collection_new(e, (struct sx_str){folder, (uint32_t)strlen(folder), 0});
+            if (own) {
+                eng_collection_unref(col);
+                col = own;
+            }
+            snprintf(col->folder, sizeof(col->folder), "%s", folder);
+        }
+    }
     sx_arena_fini(&arena);
     if (rc == 0) {
         rc = eng_config_parse(e, config, &cf, &err);
@@ -575,7 +593,7 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
             eng_config_destroy(e, cf);
     }
     if (rc != 0) {
-        sx_err_wrap(&err, "Collection %.*s is damaged", (int)(name.n > 60 ? 60 : name.n),
+        sx_err_wrap(&err, "Collection %.*s is damaged", (int)(col->name.n > 60 ? 60 : col->name.n),
                     col->name.p);
         sx_log(e->host, SX_LOG_ERROR, "catalog", "%s", err.msg);
         col->cause = err;

@@ -224,7 +224,9 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
     if (rc == 0)
         rc = eng_table_rebuild(t, err);
     if (rc == 0)
-        rc = e->io->dir_open(s->dir, "wal", SX_IO_READ, &s->wal_dir, err);
+        rc = e->io->dir_open(s->dir, "wal", SX_IO_READ, &s->wal_dir, err) == 0
+                 ? 0
+                 : sx_err_set(err, SX_ECORRUPT, "wal: the log's folder cannot be opened");
     if (rc == 0) {
         struct eng_wal_conf wc = {.host = e->host,
                                   .io = e->io,

@@ -102,6 +102,10 @@ class Life:
                       sorted((op[0], n) for n, op in self.ops.items()))
         return self
 
+    def is_idle(self, number):
+        """The operation changed nothing: the deletion of what was not there."""
+        return any(number in same and number - 1 in same for same in self.ready[0].values())
+
     def bounds(self, p):
         """Lowest and highest number that may be the last one at a cut at p."""
         sums, seen, high, sent = self.ready

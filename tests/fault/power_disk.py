@@ -184,7 +184,7 @@ def put(entries, name, node):
 class Disk:
     """feed() records in order; between any two, image() tells a disk that a cut there may leave.
 
-    skip: positions of syncs that count as not done.
+    skip: positions of syncs that count as not done; a record's SKIPPED says the same.
     """
 
     def __init__(self, skip=()):
@@ -237,24 +237,25 @@ class Disk:
             if f is not None and r.rc == 0 and (r.op != WRITE or r.data):
                 f.pending.append(r)
                 self.dirty[f] = True
-        elif r.op == SYNC:
-            f = self.files.get(r.handle)
+        elif r.op in (SYNC, DIRSYNC):
+            node, n = self.promise(r)
             if r.pos in self.skip:
-                self.skipped = (f, sum(p.pos < r.a for p in f.pending) if f else 0)
-            elif f is not None and r.rc == 0:
-                f.fold(r.a)
-                self._clean(f)
-        elif r.op == DIRSYNC:
-            d = self.dir_at(path_parts(r.name))
-            if r.pos in self.skip:
-                self.skipped = (d, sum(p[0].pos < r.a for p in d.pending) if d else 0)
-            elif d is not None and r.rc == 0:
-                d.fold(r.a)
-                self._clean(d)
+                self.skipped = (node, n)
+            elif node is not None and r.rc == 0:
+                node.fold(r.a)
+                self._clean(node)
         elif r.op == SKIPPED:
             self._feed_skipped(r)
         elif r.rc == 0:
             self._feed_names(r)
+
+    def promise(self, r):
+        """The file or directory of a sync, and how many of its pending changes that makes certain."""
+        if r.op == SYNC:
+            f = self.files.get(r.handle)
+            return f, sum(p.pos < r.a for p in f.pending) if f else 0
+        d = self.dir_at(path_parts(r.name))
+        return d, sum(p[0].pos < r.a for p in d.pending) if d else 0
 
     def _feed_skipped(self, r):
         """The record has no path. The directory meant is the one that was changed last."""
