@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# Writes plugins/engine/jsonpath_alnum.c: the code points above ASCII that are alphabetic or numeric,
+# Writes sdk/lib/path_alnum.c: the code points above ASCII that are alphabetic or numeric,
 # as ranges, from the Unicode tables of the perl that runs it.
 #
 # Usage: scripts/gen-alnum.pl
@@ -20,33 +20,33 @@ for my $c (0x80 .. 0x10ffff) {
     }
 }
 my $n = @ranges;
-open my $out, '>', "$FindBin::Bin/../plugins/engine/jsonpath_alnum.c" or die "$!\n";
+open my $out, '>', "$FindBin::Bin/../sdk/lib/path_alnum.c" or die "$!\n";
 print $out <<"END";
 /* Written by scripts/gen-alnum.pl: letters and digits above ASCII, Unicode $version. */
-#include "jsonpath_alnum.h"
+#include "path_alnum.h"
 
 /* clang-format off */
-const struct eng_alnum_range eng_alnum_ranges[ENG_ALNUM_RANGES] = {
+const struct sx_alnum_range sx_alnum_ranges[SX_ALNUM_RANGES] = {
 END
 while (my @line = splice @ranges, 0, 4) {
     print $out "    ", join(", ", map { sprintf "{0x%x, 0x%x}", @$_ } @line), ",\n";
 }
 print $out "};\n/* clang-format on */\n";
 close $out;
-open $out, '>', "$FindBin::Bin/../plugins/engine/jsonpath_alnum.h" or die "$!\n";
+open $out, '>', "$FindBin::Bin/../sdk/lib/path_alnum.h" or die "$!\n";
 print $out <<"END";
 /* Written by scripts/gen-alnum.pl: letters and digits above ASCII, ascending. */
-#ifndef ENG_JSONPATH_ALNUM_H
-#define ENG_JSONPATH_ALNUM_H
+#ifndef SX_PATH_ALNUM_H
+#define SX_PATH_ALNUM_H
 
 #include <stdint.h>
 
-#define ENG_ALNUM_RANGES $n
+#define SX_ALNUM_RANGES $n
 
-struct eng_alnum_range {
+struct sx_alnum_range {
     uint32_t first, last;
 };
-extern const struct eng_alnum_range eng_alnum_ranges[ENG_ALNUM_RANGES];
+extern const struct sx_alnum_range sx_alnum_ranges[SX_ALNUM_RANGES];
 
 #endif
 END

@@ -168,7 +168,7 @@ void eng_op_upsert(struct eng_call *c)
 
 static void delete_run(struct eng_call *c, struct sx_worker *w)
 {
-    const struct sx_args_ids *a = c->op->args;
+    const struct sx_points *a = &((const struct sx_args_points *)c->op->args)->points;
     (void)w;
     if (a->n == 0) {
         eng_call_fail(c, SX_EBADREQ, "Empty update request");

@@ -7,13 +7,13 @@
  * copied as bytes. */
 #include "project.h"
 
-#include "jsonpath.h"
+#include "sextant/sx_path.h"
 
 #include "sextant/sx_ban.h"
 
 struct eng_projection {
     uint32_t mode, n;
-    struct eng_path *paths;
+    struct sx_path *paths;
     uint32_t n_levels, pad;
     uint32_t *active; /* n_levels times n: the patterns of each level of the walk */
 };
@@ -41,7 +41,7 @@ int eng_projection_create(const struct sx_selector *sel,
     if (p->paths == NULL)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     for (uint32_t i = 0; i < sel->n; i++) {
-        int rc = eng_path_parse(arena, sel->names[i], &p->paths[i], err);
+        int rc = sx_path_parse(arena, sel->names[i], &p->paths[i], err);
 
         if (rc != SX_OK)
             return rc;
@@ -68,10 +68,10 @@ static int decide(
 
     *n_next = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const struct eng_path *path = &p->paths[from[i]];
-        const struct eng_step *s = &path->steps[level];
+        const struct sx_path *path = &p->paths[from[i]];
+        const struct sx_step *s = &path->steps[level];
 
-        if (key != NULL ? !eng_step_is_key(s, *key) : s->kind != ENG_STEP_ALL)
+        if (key != NULL ? !sx_step_is_key(s, *key) : s->kind != SX_STEP_ALL)
             continue;
         if (path->n == level + 1)
             return p->mode == SX_SEL_INCLUDE ? COPY : DROP;

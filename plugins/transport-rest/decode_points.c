@@ -9,7 +9,7 @@
 /* --- delete --------------------------------------------------------------------------------- */
 
 /* The ids of the `points` arm. 1, 0 = the arm does not fit, negative = syntax or memory. */
-static int ids_try(struct rest_dec *d, struct sx_args_ids *args)
+static int ids_try(struct rest_dec *d, struct sx_points *args)
 {
     struct sx_id *ids = NULL;
     uint32_t n = 0, cap = 0;
@@ -29,12 +29,13 @@ static int ids_try(struct rest_dec *d, struct sx_args_ids *args)
     }
     args->ids = ids;
     args->n = n;
+    args->has_ids = 1;
     return rc < 0 ? rc : 1;
 }
 
 /* {"points": [...]} or {"filter": {...}}: whichever key comes first in the text, points go before
  * filter. */
-static int selector(struct rest_dec *d, struct sx_args_ids *args)
+static int selector(struct rest_dec *d, struct sx_points *args)
 {
     static const char *const names[] = {"points", "filter", "shard_key"};
     struct rest_marks m;
@@ -58,14 +59,14 @@ static int selector(struct rest_dec *d, struct sx_args_ids *args)
 int rest_decode_delete(struct rest_dec *d, struct sx_op *op)
 {
     struct sx_json_mark m = sx_json_mark(&d->j);
-    struct sx_args_ids *args = sx_arena_zalloc(d->arena, sizeof(*args));
+    struct sx_args_points *args = sx_arena_zalloc(d->arena, sizeof(*args));
     int rc;
 
     if (args == NULL)
         return SX_ENOMEM;
     op->args = args;
     d->j.no_pos = 1; /* the whole body is one untagged union */
-    rc = selector(d, args);
+    rc = selector(d, &args->points);
     if (rc == 0)
         return rest_fail_union(d, m,
                                "data did not match any variant of untagged enum PointsSelector");

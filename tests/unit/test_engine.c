@@ -164,12 +164,11 @@ static void delete_ids(struct fixture *f, uint64_t first, uint32_t n)
 {
     struct call c;
     call_init(&c, SX_OP_POINTS_DELETE, "c");
-    struct sx_args_ids *a = sx_arena_zalloc(&c.arena, sizeof(*a));
+    struct sx_args_points *a = sx_arena_zalloc(&c.arena, sizeof(*a));
     struct sx_id *ids = sx_arena_zalloc(&c.arena, n * sizeof(*ids));
     for (uint32_t i = 0; i < n; i++)
         ids[i].lo = first + i;
-    a->n = n;
-    a->ids = ids;
+    a->points = (struct sx_points){1, n, ids, NULL};
     c.op.args = a;
     c.op.flags = SX_OP_WAIT;
     run_op(f, &c);

@@ -12,7 +12,7 @@
 #ifndef SX_OP_H
 #define SX_OP_H
 
-#include "sextant/sx_doc.h"
+#include "sextant/sx_filter.h"
 #include "sextant/sx_op_list.h"
 #include "sextant/sx_service.h"
 
@@ -27,7 +27,15 @@ enum {
     SX_VEC_DENSE = 1,  /* data[dim] */
     SX_VEC_MULTI = 2,  /* data[rows * dim] */
     SX_VEC_SPARSE = 3, /* data[dim], indices[dim], ascending by index, unique */
-    SX_VEC_ID = 4      /* queries only: the vector of an existing point */
+    SX_VEC_ID = 4,     /* queries only: the vector of an existing point */
+    SX_VEC_INFER = 5   /* to be embedded before the operation goes on: infer */
+};
+enum { SX_INFER_TEXT = 1, SX_INFER_IMAGE = 2, SX_INFER_OBJECT = 3 };
+struct sx_infer {
+    uint32_t kind, pad;
+    struct sx_str model;
+    struct sx_doc data;    /* TEXT: a string */
+    struct sx_doc options; /* object; p NULL = none */
 };
 struct sx_vec_in {
     struct sx_str name; /* "" = the unnamed vector */
@@ -35,6 +43,7 @@ struct sx_vec_in {
     const float *data; /* 64-aligned for dense */
     const uint32_t *indices;
     struct sx_id id;
+    const struct sx_infer *infer;
 };
 
 struct sx_point_in {
@@ -52,24 +61,99 @@ struct sx_selector {
     const struct sx_str *names;
 };
 
-/* Which points: ids, or a filter (absent in what the engine serves so far), or all. */
-struct sx_args_upsert { /* POINTS_UPSERT */
-    uint32_t n, pad;
-    const struct sx_point_in *points;
+/* shard_key of a request. */
+enum { SX_SHARDS_ALL = 0, SX_SHARDS_KEYS = 1, SX_SHARDS_FALLBACK = 2 };
+struct sx_shard_key {
+    struct sx_str text; /* p NULL = a number */
+    uint64_t num;
 };
-struct sx_args_ids { /* POINT_GET (one), POINTS_GET, POINTS_DELETE */
+struct sx_shards {
+    uint32_t mode, n; /* FALLBACK: keys[0] is the target, keys[1] the fallback */
+    const struct sx_shard_key *keys;
+};
+
+/* Which points an operation touches. Both may be given: see the operation. */
+struct sx_points {
+    uint32_t has_ids, n;
+    const struct sx_id *ids;
+    const struct sx_filter *filter; /* NULL = none */
+};
+
+enum { SX_UPSERT = 0, SX_INSERT_ONLY = 1, SX_UPDATE_ONLY = 2 };
+struct sx_args_upsert { /* POINTS_UPSERT, VECTORS_UPDATE (points without payload) */
+    uint32_t n, mode;
+    const struct sx_point_in *points;
+    const struct sx_filter *update_filter; /* NULL = none */
+    struct sx_shards shards;
+};
+struct sx_args_ids { /* POINT_GET (one), POINTS_GET */
     uint32_t n, pad;
     const struct sx_id *ids;
     struct sx_selector payload, vectors;
+    struct sx_shards shards;
+};
+struct sx_args_points { /* POINTS_DELETE, PAYLOAD_CLEAR: ids win over the filter */
+    struct sx_points points;
+    struct sx_shards shards;
+};
+struct sx_args_payload { /* PAYLOAD_SET, PAYLOAD_OVERWRITE, PAYLOAD_DELETE: ids win */
+    struct sx_points points;
+    struct sx_doc payload;      /* SET, OVERWRITE: an object */
+    struct sx_path key;         /* SET: where to merge; n 0 = at the top */
+    const struct sx_path *keys; /* DELETE */
+    uint32_t n_keys, pad;
+    struct sx_shards shards;
+};
+struct sx_args_vectors_delete { /* VECTORS_DELETE: both given = two operations, filter first */
+    struct sx_points points;
+    const struct sx_str *names;
+    uint32_t n_names, pad;
+    struct sx_shards shards;
+};
+/* One element of POINTS_BATCH: an operation code and its args as above. */
+struct sx_batch_item {
+    uint32_t code, pad;
+    const void *args;
+};
+struct sx_args_batch { /* POINTS_BATCH */
+    uint32_t n, pad;
+    const struct sx_batch_item *items;
+};
+
+enum { SX_START_NONE = 0, SX_START_INT, SX_START_FLOAT, SX_START_TIME };
+struct sx_order_by {
+    struct sx_path key;
+    uint32_t is_desc, start; /* start: SX_START_* */
+    int64_t i;
+    double f;
+    struct sx_instant t;
 };
 struct sx_args_scroll { /* SCROLL */
     uint64_t limit;
     struct sx_id offset;
     uint32_t has_offset, pad;
     struct sx_selector payload, vectors;
+    const struct sx_filter *filter;     /* NULL = none */
+    const struct sx_order_by *order_by; /* NULL = by id */
+    struct sx_shards shards;
 };
 struct sx_args_count { /* COUNT */
     uint32_t exact, pad;
+    const struct sx_filter *filter;
+    struct sx_shards shards;
+};
+struct sx_args_facet { /* FACET */
+    struct sx_path key;
+    uint64_t limit;
+    uint32_t exact, pad;
+    const struct sx_filter *filter;
+    struct sx_shards shards;
+};
+struct sx_args_field { /* INDEX_CREATE, INDEX_DELETE */
+    struct sx_path field;
+    struct sx_doc schema; /* CREATE: {"type": name, params as they are to be echoed}; p NULL = not
+                             given. `bare`: it was given as a name alone */
+    uint32_t bare, pad;
 };
 
 enum { SX_Q_SCROLL = 0, SX_Q_NEAREST = 1 }; /* no query: ascending id */
@@ -85,6 +169,8 @@ struct sx_query {
     struct sx_selector payload, vectors;
     struct sx_str lookup_collection; /* p NULL = none; lookup_from */
     struct sx_str lookup_vector;     /* p NULL = using_name */
+    const struct sx_filter *filter;  /* NULL = none */
+    struct sx_shards shards;
 };
 struct sx_args_query { /* QUERY, SEARCH (n = 1), QUERY_BATCH, SEARCH_BATCH */
     uint32_t n, pad;
@@ -136,6 +222,8 @@ enum {
     SX_R_COUNT,   /* u.count */
     SX_R_SCORED,  /* u.lists[0] */
     SX_R_BATCH,   /* u.lists: one per query */
+    SX_R_UPDATES, /* u.updates: one per element of a batch */
+    SX_R_FACET,   /* u.facet */
     SX_R_TEXT     /* u.text: bare text body (metrics, health) with u.text_type */
 };
 
@@ -147,17 +235,35 @@ struct sx_vec_out {
 };
 #define SX_REC_PAYLOAD 1u /* payload was asked for: print it, absent = {} */
 #define SX_REC_VECTORS 2u
+#define SX_REC_ORDER_I 4u /* order_value is i */
+#define SX_REC_ORDER_F 8u
 struct sx_record {
     struct sx_id id;
     uint64_t version;
     float score;
     uint32_t flags, n_vectors, pad;
+    union {
+        int64_t i;
+        double f;
+    } order;
     struct sx_doc payload; /* already reduced to the selection */
     const struct sx_vec_out *vectors;
 };
 struct sx_record_list {
     uint32_t n, pad;
     const struct sx_record *records;
+};
+enum { SX_FACET_STR = 1, SX_FACET_INT, SX_FACET_BOOL, SX_FACET_UUID };
+struct sx_facet_hit {
+    uint32_t kind, pad;
+    struct sx_str str; /* STR */
+    int64_t i;         /* INT; BOOL: 0 or 1 */
+    struct sx_id uuid; /* UUID */
+    uint64_t count;
+};
+struct sx_update {
+    uint64_t op_id; /* 0 = unknown */
+    uint32_t status, pad;
 };
 enum { SX_UPDATE_ACKNOWLEDGED = 1, SX_UPDATE_COMPLETED = 2, SX_UPDATE_WAIT_TIMEOUT = 4 };
 
@@ -172,10 +278,15 @@ struct sx_reply {
         uint32_t boolean;
         uint64_t count;
         struct sx_doc doc;
+        struct sx_update update;
         struct {
-            uint64_t op_id; /* 0 = unknown */
-            uint32_t status, pad;
-        } update;
+            const struct sx_update *list;
+            uint32_t n, pad;
+        } updates;
+        struct {
+            const struct sx_facet_hit *hits;
+            uint32_t n, pad;
+        } facet;
         struct {
             struct sx_record_list list;
             struct sx_id next;

@@ -34,6 +34,18 @@ int sx_utf8_valid(const char *s, uint64_t n);
 uint32_t sx_utf8_next(const char **p, const char *end);
 uint64_t sx_utf8_count(const char *s, uint64_t n); /* code points of valid text */
 
+/* 1 for letters and digits of any script: property Alphabetic or categories Nd, Nl, No. */
+int sx_is_alnum(uint32_t code_point);
+
+/* A point in time, proleptic Gregorian, UTC; ns counts forward from s. */
+struct sx_instant {
+    int64_t s; /* seconds since 1970 */
+    uint32_t ns, pad;
+};
+/* The texts that payloads, ranges and formulas may hold: RFC 3339 and its lenient forms (spec of
+ * the wire, 7.6). 0 or SX_EINPUT. [A] */
+int sx_instant_parse(const char *s, uint64_t n, struct sx_instant *out);
+
 /* Exact decimal to binary: round to nearest even; n bytes must be one JSON number token. */
 double sx_num_f64(const char *s, uint64_t n);
 /* Shortest round-trip text; returns the length; out at least 32 bytes; finite values only. */

@@ -1,10 +1,10 @@
 /* Written by scripts/gen-alnum.pl: letters and digits above ASCII, Unicode 14.0.0. */
-#include "jsonpath_alnum.h"
+#include "path_alnum.h"
 
 #include "sextant/sx_ban.h"
 
 /* clang-format off */
-const struct eng_alnum_range eng_alnum_ranges[ENG_ALNUM_RANGES] = {
+const struct sx_alnum_range sx_alnum_ranges[SX_ALNUM_RANGES] = {
     {0xaa, 0xaa}, {0xb2, 0xb3}, {0xb5, 0xb5}, {0xb9, 0xba},
     {0xbc, 0xbe}, {0xc0, 0xd6}, {0xd8, 0xf6}, {0xf8, 0x2c1},
     {0x2c6, 0x2d1}, {0x2e0, 0x2e4}, {0x2ec, 0x2ec}, {0x2ee, 0x2ee},

@@ -1,5 +1,5 @@
 /* Paths into payloads: grammar, printing, what they lead to; and parts of payloads. */
-/* needs: plugins/engine/jsonpath*.c plugins/engine/project.c */
+/* needs: sdk/lib/path*.c plugins/engine/project.c */
 
 /* cmocka.h needs the four before it. */
 /* clang-format off */
@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../plugins/engine/jsonpath.h"
+#include "sextant/sx_path.h"
+
 #include "../../plugins/engine/project.h"
 
 static struct sx_arena arena;
@@ -68,11 +69,11 @@ static const char *json(struct sx_doc d)
     return text_of(&b);
 }
 
-static struct eng_path path(const char *s)
+static struct sx_path path(const char *s)
 {
-    struct eng_path p;
+    struct sx_path p;
 
-    assert_int_equal(eng_path_parse(&arena, str(s), &p, NULL), 0);
+    assert_int_equal(sx_path_parse(&arena, str(s), &p, NULL), 0);
     return p;
 }
 
@@ -80,11 +81,11 @@ static struct eng_path path(const char *s)
 
 static const char *printed(const char *s)
 {
-    struct eng_path p = path(s);
+    struct sx_path p = path(s);
     struct sx_buf b;
 
     sx_buf_init(&b, sx_mem_libc());
-    eng_path_print(&p, &b);
+    sx_path_print(&p, &b);
     return text_of(&b);
 }
 
@@ -164,10 +165,10 @@ static void test_invalid(void **state SX_UNUSED)
 
     for (uint32_t i = 0; i < SX_COUNT(rows); i++) {
         struct sx_err err = SX_ERR_INIT;
-        struct eng_path p;
+        struct sx_path p;
         char want[128];
 
-        if (eng_path_parse(&arena, str(rows[i]), &p, &err) != SX_EINPUT)
+        if (sx_path_parse(&arena, str(rows[i]), &p, &err) != SX_EINPUT)
             fail_msg("accepted: %s", rows[i]);
         (void)snprintf(want, sizeof(want), "Invalid json path: '%s'", rows[i]);
         if (strcmp(rows[i], "\xff") != 0)
@@ -177,18 +178,18 @@ static void test_invalid(void **state SX_UNUSED)
 
 static void test_equal(void **state SX_UNUSED)
 {
-    struct eng_path a = path("a.b[1][]"), b = path("\"a\".\"b\"[01][]"), c = path("a.b[1][2]");
-    struct eng_path d = path("a.b[1]"), e = path("a.c[1][]");
+    struct sx_path a = path("a.b[1][]"), b = path("\"a\".\"b\"[01][]"), c = path("a.b[1][2]");
+    struct sx_path d = path("a.b[1]"), e = path("a.c[1][]");
 
-    assert_true(eng_path_equal(&a, &b));
-    assert_false(eng_path_equal(&a, &c));
-    assert_false(eng_path_equal(&a, &d));
-    assert_false(eng_path_equal(&a, &e));
+    assert_true(sx_path_equal(&a, &b));
+    assert_false(sx_path_equal(&a, &c));
+    assert_false(sx_path_equal(&a, &d));
+    assert_false(sx_path_equal(&a, &e));
 }
 
 /* --- values ------------------------------------------------------------------------------ */
 
-static int collect(void *arg, const struct eng_value *v)
+static int collect(void *arg, const struct sx_value *v)
 {
     struct sx_buf *b = arg;
 
@@ -208,11 +209,11 @@ static int collect(void *arg, const struct eng_value *v)
 
 static const char *values(const char *payload, const char *p, int each)
 {
-    struct eng_path q = path(p);
+    struct sx_path q = path(p);
     struct sx_buf b;
 
     sx_buf_init(&b, sx_mem_libc());
-    assert_int_equal((each ? eng_path_each : eng_path_values)(&q, doc(payload), collect, &b), 0);
+    assert_int_equal((each ? sx_path_each : sx_path_values)(&q, doc(payload), collect, &b), 0);
     return text_of(&b);
 }
 
@@ -265,21 +266,21 @@ static void test_values_without_expansion(void **state SX_UNUSED)
     assert_string_equal(values("{\"a\":[{\"b\":[1]},3]}", "a[].b", 0), "[1]");
 }
 
-static int stop_at_second(void *arg, const struct eng_value *v SX_UNUSED)
+static int stop_at_second(void *arg, const struct sx_value *v SX_UNUSED)
 {
     return ++*(int *)arg == 2 ? 77 : 0;
 }
 
 static void test_stop(void **state SX_UNUSED)
 {
-    struct eng_path p = path("a[]");
+    struct sx_path p = path("a[]");
     int n = 0;
 
-    assert_int_equal(eng_path_values(&p, doc("{\"a\":[1,2,3,4]}"), stop_at_second, &n), 77);
+    assert_int_equal(sx_path_values(&p, doc("{\"a\":[1,2,3,4]}"), stop_at_second, &n), 77);
     assert_int_equal(n, 2);
     n = 0;
     p = path("a");
-    assert_int_equal(eng_path_each(&p, doc("{\"a\":[1,\"2\",3,4]}"), stop_at_second, &n), 77);
+    assert_int_equal(sx_path_each(&p, doc("{\"a\":[1,\"2\",3,4]}"), stop_at_second, &n), 77);
     assert_int_equal(n, 2);
 }
 

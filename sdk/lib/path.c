@@ -1,12 +1,11 @@
 /* Parsing, printing and following paths into payloads. The grammar and the contract are in
- * jsonpath.h; letters and digits of other scripts in jsonpath_alnum.c. */
-#include "jsonpath.h"
-
+ * sx_path.h; letters and digits of other scripts in path_alnum.c. */
 #include <string.h>
 
+#include "sextant/sx_path.h"
 #include "sextant/sx_text.h"
 
-#include "jsonpath_alnum.h"
+#include "path_alnum.h"
 
 #include "sextant/sx_ban.h"
 
@@ -17,18 +16,18 @@ static int is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static int is_alnum(uint32_t c)
+int sx_is_alnum(uint32_t c)
 {
-    uint32_t lo = 0, hi = ENG_ALNUM_RANGES;
+    uint32_t lo = 0, hi = SX_ALNUM_RANGES;
 
     if (c < 0x80)
         return is_digit((char)c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     while (lo < hi) {
         uint32_t mid = lo + (hi - lo) / 2;
 
-        if (c < eng_alnum_ranges[mid].first)
+        if (c < sx_alnum_ranges[mid].first)
             hi = mid;
-        else if (c > eng_alnum_ranges[mid].last)
+        else if (c > sx_alnum_ranges[mid].last)
             lo = mid + 1;
         else
             return 1;
@@ -43,7 +42,7 @@ static const char *bare_end(const char *p, const char *end)
         const char *next = p;
         uint32_t c = sx_utf8_next(&next, end);
 
-        if (!is_alnum(c) && c != '_' && c != '-')
+        if (!sx_is_alnum(c) && c != '_' && c != '-')
             break;
         p = next;
     }
@@ -53,7 +52,7 @@ static const char *bare_end(const char *p, const char *end)
 /* --- parsing ----------------------------------------------------------------------------- */
 
 /* The key at p; returns where it ends or NULL. */
-static const char *parse_key(const char *p, const char *end, struct eng_step *out)
+static const char *parse_key(const char *p, const char *end, struct sx_step *out)
 {
     const char *from = p;
 
@@ -74,13 +73,13 @@ static const char *parse_key(const char *p, const char *end, struct eng_step *ou
 }
 
 /* What follows "[": "]", or ASCII digits that fit 64 bits and "]". */
-static const char *parse_index(const char *p, const char *end, struct eng_step *out)
+static const char *parse_index(const char *p, const char *end, struct sx_step *out)
 {
     if (p < end && *p == ']') {
-        out->kind = ENG_STEP_ALL;
+        out->kind = SX_STEP_ALL;
         return p + 1;
     }
-    out->kind = ENG_STEP_INDEX;
+    out->kind = SX_STEP_INDEX;
     if (p == end || !is_digit(*p))
         return NULL;
     for (; p < end && is_digit(*p); p++) {
@@ -94,7 +93,7 @@ static const char *parse_index(const char *p, const char *end, struct eng_step *
 }
 
 /* One step at p (the first one has no dot), or NULL. */
-static const char *parse_step(const char *p, const char *end, int first, struct eng_step *out)
+static const char *parse_step(const char *p, const char *end, int first, struct sx_step *out)
 {
     memset(out, 0, sizeof(*out));
     if (first)
@@ -109,12 +108,12 @@ static int refuse(struct sx_err *err, struct sx_str text)
     return sx_err_set(err, SX_EINPUT, "Invalid json path: '%.*s'", (int)text.n, text.p);
 }
 
-int eng_path_parse(struct sx_arena *arena,
-                   struct sx_str text,
-                   struct eng_path *out,
-                   struct sx_err *err)
+int sx_path_parse(struct sx_arena *arena,
+                  struct sx_str text,
+                  struct sx_path *out,
+                  struct sx_err *err)
 {
-    struct eng_step step, *steps;
+    struct sx_step step, *steps;
     const char *p, *end;
     uint32_t n = 0;
 
@@ -141,15 +140,15 @@ int eng_path_parse(struct sx_arena *arena,
 
 /* --- printing, comparing ----------------------------------------------------------------- */
 
-void eng_path_print(const struct eng_path *path, struct sx_buf *out)
+void sx_path_print(const struct sx_path *path, struct sx_buf *out)
 {
     for (uint32_t i = 0; i < path->n; i++) {
-        const struct eng_step *s = &path->steps[i];
+        const struct sx_step *s = &path->steps[i];
         const char *end = s->key.p + s->key.n;
 
-        if (s->kind == ENG_STEP_ALL) {
+        if (s->kind == SX_STEP_ALL) {
             sx_buf_adds(out, "[]");
-        } else if (s->kind == ENG_STEP_INDEX) {
+        } else if (s->kind == SX_STEP_INDEX) {
             sx_buf_printf(out, "[%llu]", (unsigned long long)s->index);
         } else {
             int quote = s->key.n == 0 || bare_end(s->key.p, end) != end;
@@ -165,16 +164,16 @@ void eng_path_print(const struct eng_path *path, struct sx_buf *out)
     }
 }
 
-int eng_path_equal(const struct eng_path *a, const struct eng_path *b)
+int sx_path_equal(const struct sx_path *a, const struct sx_path *b)
 {
     if (a->n != b->n)
         return 0;
     for (uint32_t i = 0; i < a->n; i++) {
-        const struct eng_step *x = &a->steps[i], *y = &b->steps[i];
+        const struct sx_step *x = &a->steps[i], *y = &b->steps[i];
 
         if (x->kind != y->kind || x->index != y->index)
             return 0;
-        if (x->kind == ENG_STEP_KEY && !eng_step_is_key(x, y->key))
+        if (x->kind == SX_STEP_KEY && !sx_step_is_key(x, y->key))
             return 0;
     }
     return 1;
@@ -183,8 +182,8 @@ int eng_path_equal(const struct eng_path *a, const struct eng_path *b)
 /* --- following --------------------------------------------------------------------------- */
 
 struct walk {
-    const struct eng_path *path;
-    eng_value_fn fn;
+    const struct sx_path *path;
+    sx_value_fn fn;
     void *arg;
     int expand; /* an array at the end counts as its elements */
 };
@@ -194,47 +193,47 @@ static int is_array(uint32_t type)
     return type == SX_DOC_ARR || type == SX_DOC_ARR_I64 || type == SX_DOC_ARR_F64;
 }
 
-static struct eng_value value_of(struct sx_doc doc)
+static struct sx_value value_of(struct sx_doc doc)
 {
-    return (struct eng_value){doc, sx_doc_num(doc)};
+    return (struct sx_value){doc, sx_doc_num(doc)};
 }
 
-static struct eng_value value_elem(struct sx_doc arr, uint32_t i)
+static struct sx_value value_elem(struct sx_doc arr, uint32_t i)
 {
     if (sx_doc_type(arr) == SX_DOC_ARR)
         return value_of(sx_doc_elem(arr, i));
-    return (struct eng_value){{NULL, 0, 0}, sx_doc_elem_num(arr, i)};
+    return (struct sx_value){{NULL, 0, 0}, sx_doc_elem_num(arr, i)};
 }
 
 /* v is what the first `at` steps lead to. Depth: that of the document, for every step goes into a
  * container. */
-static int follow(const struct walk *w, const struct eng_value *v, uint32_t at)
+static int follow(const struct walk *w, const struct sx_value *v, uint32_t at)
 {
     uint32_t type = v->num.type, n = v->doc.p != NULL && is_array(type) ? sx_doc_count(v->doc) : 0;
-    const struct eng_step *s;
+    const struct sx_step *s;
     int rc = 0;
 
     if (at == w->path->n) {
         if (!w->expand || !is_array(type))
             return w->fn(w->arg, v);
         for (uint32_t i = 0; rc == 0 && i < n; i++) {
-            struct eng_value e = value_elem(v->doc, i);
+            struct sx_value e = value_elem(v->doc, i);
 
             rc = w->fn(w->arg, &e);
         }
         return rc;
     }
     s = &w->path->steps[at];
-    if (s->kind == ENG_STEP_KEY) {
-        struct eng_value e;
+    if (s->kind == SX_STEP_KEY) {
+        struct sx_value e;
 
         if (type != SX_DOC_OBJ)
             return 0;
         e = value_of(sx_doc_get_n(v->doc, s->key.p, s->key.n));
         return e.doc.p != NULL ? follow(w, &e, at + 1) : 0;
     }
-    if (s->kind == ENG_STEP_INDEX) {
-        struct eng_value e;
+    if (s->kind == SX_STEP_INDEX) {
+        struct sx_value e;
 
         if (s->index >= n)
             return 0;
@@ -242,25 +241,25 @@ static int follow(const struct walk *w, const struct eng_value *v, uint32_t at)
         return follow(w, &e, at + 1);
     }
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
-        struct eng_value e = value_elem(v->doc, i);
+        struct sx_value e = value_elem(v->doc, i);
 
         rc = follow(w, &e, at + 1);
     }
     return rc;
 }
 
-int eng_path_values(const struct eng_path *path, struct sx_doc doc, eng_value_fn fn, void *arg)
+int sx_path_values(const struct sx_path *path, struct sx_doc doc, sx_value_fn fn, void *arg)
 {
     struct walk w = {path, fn, arg, 0};
-    struct eng_value v = value_of(doc);
+    struct sx_value v = value_of(doc);
 
     return doc.p != NULL ? follow(&w, &v, 0) : 0;
 }
 
-int eng_path_each(const struct eng_path *path, struct sx_doc doc, eng_value_fn fn, void *arg)
+int sx_path_each(const struct sx_path *path, struct sx_doc doc, sx_value_fn fn, void *arg)
 {
     struct walk w = {path, fn, arg, 1};
-    struct eng_value v = value_of(doc);
+    struct sx_value v = value_of(doc);
 
     return doc.p != NULL ? follow(&w, &v, 0) : 0;
 }
