@@ -5,9 +5,9 @@
 #ifndef ENG_FIELD_SCHEMA_H
 #define ENG_FIELD_SCHEMA_H
 
-#include "engine.h"
-
 #include "sextant/sx_path.h"
+
+#include "engine.h"
 
 enum {
     ENG_FIELD_KEYWORD = 1,
@@ -24,8 +24,8 @@ enum {
 #define ENG_FIELD_PREFIX    4u /* keyword */
 #define ENG_FIELD_TENANT    8u
 #define ENG_FIELD_PRINCIPAL 16u
-#define ENG_FIELD_PHRASE    32u /* text */
-#define ENG_FIELD_SCORING   64u /* text */
+#define ENG_FIELD_PHRASE    32u  /* text */
+#define ENG_FIELD_SCORING   64u  /* text */
 #define ENG_FIELD_COLD      128u /* memory: cold, or on_disk */
 #define ENG_FIELD_CACHED    256u
 
@@ -40,8 +40,8 @@ struct eng_field_schema {
     struct sx_str canonical; /* text of path */
     struct sx_doc params;    /* canonical echo with "type"; p NULL when the bare name was given */
     struct eng_analyzer *analyzer; /* text, owned */
-    struct eng_field *field;       /* the index of this schema, set by whoever opens it; else NULL */
-    uint64_t created;              /* operation number that created it */
+    struct eng_field *field; /* the index of this schema, set by whoever opens it; else NULL */
+    uint64_t created;        /* operation number that created it */
 };
 
 /* schema: the request's object ({"type": ..., params}), checked for form by the transport. The

@@ -14,10 +14,10 @@
 #ifndef ENG_FILTER_H
 #define ENG_FILTER_H
 
+#include "sextant/sx_filter.h"
+
 #include "engine.h"
 #include "field_schema.h"
-
-#include "sextant/sx_filter.h"
 
 /* How a leaf looks at documents. PLAIN unless an index of the right type exists on exactly its
  * path; the planner hands a leaf to schema->field only when mode is INDEXED. */
@@ -35,7 +35,7 @@ enum {
     ENG_LEAF_HAS_ID,
     ENG_LEAF_HAS_VECTOR,
     ENG_LEAF_SLICE,
-    ENG_LEAF_NESTED, /* path ends in []; inner is evaluated per element */
+    ENG_LEAF_NESTED,    /* path ends in []; inner is evaluated per element */
     ENG_LEAF_ANY_CLAUSE /* several value clauses of one condition without index: OR per value */
 };
 struct eng_filter_node;
@@ -43,10 +43,10 @@ struct eng_leaf {
     uint32_t kind, mode;
     uint32_t form; /* IS_EMPTY, IS_NULL: 0 the condition form, SX_TRI_TRUE/FALSE the field form */
     uint32_t pad;
-    struct sx_path path;                    /* full path, nested conditions included */
-    const struct sx_cond *cond;             /* what the request said */
-    const struct eng_field_schema *schema;  /* of the index on exactly this path, or NULL */
-    const struct eng_filter_node *inner;    /* NESTED */
+    struct sx_path path;                   /* full path, nested conditions included */
+    const struct sx_cond *cond;            /* what the request said */
+    const struct eng_field_schema *schema; /* of the index on exactly this path, or NULL */
+    const struct eng_filter_node *inner;   /* NESTED */
     const void *prep; /* what compile has prepared (sorted lists, tokens, uuids, bounds):
                          struct eng_leaf_* of filter_prep.h */
 };
@@ -56,7 +56,7 @@ enum {
     ENG_NODE_FALSE,
     ENG_NODE_AND, /* kids */
     ENG_NODE_OR,
-    ENG_NODE_NOT,  /* kids[0] */
+    ENG_NODE_NOT,      /* kids[0] */
     ENG_NODE_AT_LEAST, /* k of kids */
     ENG_NODE_LEAF
 };
@@ -74,8 +74,8 @@ struct eng_filter {
     uint64_t largest;       /* longest any / except / has_id list */
 };
 
-/* The schemas compile looks at; find returns NULL when the path has no index. The schema stays valid
- * as long as the compiled filter is used (the caller is in an epoch or on the strand). */
+/* The schemas compile looks at; find returns NULL when the path has no index. The schema stays
+ * valid as long as the compiled filter is used (the caller is in an epoch or on the strand). */
 struct eng_schemas {
     const struct eng_field_schema *(*find)(const void *ctx, const struct sx_path *path);
     const void *ctx;

@@ -8,7 +8,7 @@
 
 /* ENG_LEAF_MATCH with STR, ANY_STR, EXCEPT_STR, PREFIX, SUBSTRING. */
 struct eng_prep_strings {
-    uint32_t n, is_uuid; /* is_uuid: a uuid index compares uuids; else bytes */
+    uint32_t n, is_uuid;       /* is_uuid: a uuid index compares uuids; else bytes */
     const struct sx_str *strs; /* ascending by bytes, distinct */
     const struct sx_id *uuids; /* ascending, distinct; is_uuid only (n_uuids of them) */
     uint32_t n_uuids, pad;
@@ -20,7 +20,7 @@ struct eng_prep_ints {
 };
 /* TEXT, TEXT_ANY, PHRASE. */
 struct eng_prep_tokens {
-    uint32_t n, pad;           /* distinct tokens; of a phrase all, in order */
+    uint32_t n, pad; /* distinct tokens; of a phrase all, in order */
     const struct sx_str *tokens;
     struct eng_analyzer *analyzer; /* of the index, or the default one for unindexed text */
 };
