@@ -27,7 +27,7 @@ const char sx_flags_help[] =
     "      --reinit                   Forget the other peers of the cluster\n"
     "      --check-config             Check the configuration, report on it and exit\n"
     "      --print-defaults           Print a configuration file with every key and exit\n"
-    "      --check                    Try to load each configured module and exit\n"
+    "      --check                    Load and configure all modules, report on it and exit\n"
     "      --list-plugins             List the modules and exit\n"
     "  -h, --help                     Print help\n"
     "  -V, --version                  Print version\n";

@@ -1,9 +1,11 @@
 /* See loader.h. The only room that knows ltdl.h and dlfcn.h.
  *
- * Why every file is opened twice: libltdl binds lazily and hides causes. An undefined function lets
- * the module load and kills the process at the first call, and a missing library, a 32-bit file or
- * plain garbage are all "file not found" to it. So dlopen(RTLD_NOW) goes first: what dlerror() says
- * is the message. libltdl then only adds its bookkeeping to an object that is already there.
+ * Why every file is read, and then opened twice: the dynamic linker believes a file, so one that is
+ * cut short or damaged kills the process; vet.c looks first, and a file without our descriptor is
+ * refused before any of its code runs. libltdl binds lazily and hides causes: an undefined function
+ * lets the module load and kills the process at the first call, and a missing library is "file not
+ * found" to it. So dlopen(RTLD_NOW) goes before it: what dlerror() says is the message. libltdl
+ * then only adds its bookkeeping to an object that is already there.
  *
  * With SX_WITHOUT_LTDL the probe's handle is the only one. */
 #include "loader.h"
@@ -30,7 +32,8 @@
 #ifndef SX_PLUGIN_DIR
 #define SX_PLUGIN_DIR "/usr/lib/sextant/plugins-1"
 #endif
-#define SUBDIR "lib/sextant/plugins-1"
+#define SUBDIR     "lib/sextant/plugins-1"
+#define SYMBOL_MAX (NAME_MAX + 32)
 
 /* --- names and paths -------------------------------------------------------------------------- */
 
@@ -131,6 +134,19 @@ static void stem_of(const char *path, char out[NAME_MAX + 1])
 
 /* --- one file --------------------------------------------------------------------------------- */
 
+/* "/x/index-mine.so" -> "index_mine_LTX_sx_plugin", which is how libltdl finds "sx_plugin". */
+static void symbol_of(const char *path, char out[SYMBOL_MAX])
+{
+    char stem[NAME_MAX + 1];
+    char *p;
+
+    stem_of(path, stem);
+    for (p = stem; *p != '\0'; p++)
+        if (!isalnum((unsigned char)*p))
+            *p = '_';
+    (void)snprintf(out, SYMBOL_MAX, "%s_LTX_sx_plugin", stem);
+}
+
 /* dlerror() begins with the path, which the caller's text has already. */
 static const char *dl_reason(const char *path)
 {
@@ -172,23 +188,26 @@ find_descriptor(const char *path, void *probe, const struct sx_plugin **out, str
 static int
 find_descriptor(const char *path, void *probe, const struct sx_plugin **out, struct sx_err *err)
 {
-    char stem[NAME_MAX + 1], symbol[NAME_MAX + 32];
-    char *p;
+    char symbol[SYMBOL_MAX];
 
     (void)err;
-    stem_of(path, stem);
-    for (p = stem; *p != '\0'; p++)
-        if (!isalnum((unsigned char)*p))
-            *p = '_';
-    (void)snprintf(symbol, sizeof(symbol), "%s_LTX_sx_plugin", stem);
+    symbol_of(path, symbol);
     *out = dlsym(probe, symbol);
     return SX_OK;
 }
 #endif
 
-int sx_loader_open(const char *path, const struct sx_plugin **out, struct sx_err *err)
+static int no_descriptor(const char *path, struct sx_err *err)
 {
     char stem[NAME_MAX + 1];
+
+    stem_of(path, stem);
+    return sx_err_set(err, SX_EABI, "the file has no module descriptor '%.60s'", stem);
+}
+
+int sx_loader_open(const char *path, const struct sx_plugin **out, struct sx_err *err)
+{
+    char symbol[SYMBOL_MAX];
     void *probe;
     int rc;
 
@@ -196,16 +215,15 @@ int sx_loader_open(const char *path, const struct sx_plugin **out, struct sx_err
     rc = sx_vet_file(path, err);
     if (rc != SX_OK)
         return rc;
+    symbol_of(path, symbol);
+    rc = sx_vet_image(path, symbol, err);
+    if (rc != SX_OK)
+        return rc == SX_ENOTFOUND ? no_descriptor(path, err) : rc;
     probe = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (probe == NULL)
         return sx_err_set(err, SX_EABI, "%s", dl_reason(path));
     rc = find_descriptor(path, probe, out, err);
-    if (rc != SX_OK)
-        return rc;
-    stem_of(path, stem);
-    if (*out == NULL)
-        return sx_err_set(err, SX_EABI, "the file has no module descriptor '%.60s'", stem);
-    return SX_OK;
+    return rc == SX_OK && *out == NULL ? no_descriptor(path, err) : rc;
 }
 
 /* Judges the descriptor of a file; its name is the file's name. A module of another ABI may have

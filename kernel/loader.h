@@ -18,7 +18,8 @@ extern const struct sx_plugin *const sx_builtin_plugins[];
  * absolute paths stay. SX_ENOTFOUND lists where it looked and names the package. */
 int sx_loader_resolve(
     const char *name, const char *plugin_dir, char *out, uint64_t n, struct sx_err *err);
-/* [M] Vets, probes and loads one file. The descriptor is not judged yet. */
+/* [M] Vets, reads, probes and loads one file, which must have the descriptor that its name asks
+ * for. The descriptor is not judged yet. */
 int sx_loader_open(const char *path, const struct sx_plugin **out, struct sx_err *err);
 
 struct sx_loader_conf {

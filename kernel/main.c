@@ -7,9 +7,9 @@
 
 #include "flags.h"
 #include "host.h"
-#include "loader.h"
 #include "log.h"
 #include "phase.h"
+#include "trial.h"
 
 static void print_problem(void *arg, const char *text)
 {
@@ -67,26 +67,11 @@ static int mode_print_defaults(struct sx_phase *p)
     return write_out(&out);
 }
 
-static void print_probe(void *arg, const char *name, int ok, const char *text)
-{
-    (void)arg;
-    (void)printf("%s %s%s%s\n", ok ? "ok  " : "FAIL", name, *text != '\0' ? ": " : "", text);
-}
-
-/* Each file in a child of its own first: one that crashes must not take the report with it. */
 static int mode_check(struct sx_phase *p)
 {
-    struct sx_loader_conf lc;
     uint32_t n_bad = 0;
 
-    sx_phase_loader_conf(p, &lc);
-    if (sx_loader_probe(&lc, print_probe, NULL) != 0)
-        return 1;
-    if (sx_phase_load(p, print_problem, &n_bad) != SX_OK ||
-        sx_phase_bind(p, print_problem, &n_bad) != SX_OK)
-        return 1;
-    (void)printf("%u modules fit together\n", p->registry.n_modules);
-    return 0;
+    return sx_trial(p, print_problem, &n_bad);
 }
 
 static int mode_list(struct sx_phase *p)

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sextant/sx_vet.h"
+
 #include "cpu.h"
 #include "exec.h"
 #include "host.h"
@@ -159,85 +161,8 @@ int sx_phase_bind(struct sx_phase *p, void (*problem)(void *arg, const char *tex
 
 static void log_problem(void *arg, const char *text)
 {
-    struct sx_phase *p = arg;
-
-    p->n_problems++;
+    (void)arg;
     sx_klog(SX_LOG_ERROR, "startup", "%s", text);
-}
-
-/* load and configure of every module are tried even after a failure, so that all of them are told;
- * start is not, because a module may rely on those before it. */
-static int each_load(struct sx_phase *p)
-{
-    struct sx_module *m;
-    struct sx_err err;
-    uint32_t i;
-    int rc;
-
-    for (i = 0; i < p->registry.n_modules; i++) {
-        m = &p->registry.modules[i];
-        err = (struct sx_err)SX_ERR_INIT;
-        (void)sx_panic_note(m->plugin->name);
-        rc = SX_HAS(m->plugin, load) ? m->plugin->load(m->host, m->self, &err) : SX_OK;
-        if (rc == SX_OK) {
-            m->state = SX_MODULE_LOADED;
-            rc =
-                SX_HAS(m->plugin, configure) ? m->plugin->configure(m->self, m->conf, &err) : SX_OK;
-        }
-        if (rc == SX_OK) {
-            m->state = SX_MODULE_CONFIGURED;
-            continue;
-        }
-        p->n_problems++;
-        sx_klog(SX_LOG_ERROR, "startup", "module '%s': %s", m->plugin->name, err.msg);
-    }
-    (void)sx_panic_note("sextant");
-    return p->n_problems == 0 ? SX_OK : SX_EPRECOND;
-}
-
-static int each_start(struct sx_phase *p)
-{
-    struct sx_module *m;
-    struct sx_err err;
-    uint32_t i;
-    int rc;
-
-    for (i = 0; i < p->registry.n_modules; i++) {
-        m = &p->registry.modules[i];
-        err = (struct sx_err)SX_ERR_INIT;
-        (void)sx_panic_note(m->plugin->name);
-        rc = SX_HAS(m->plugin, start) ? m->plugin->start(m->self, &err) : SX_OK;
-        (void)sx_panic_note("sextant");
-        if (rc != SX_OK) {
-            sx_klog(SX_LOG_ERROR, "startup", "%s", err.msg);
-            p->exit_code = rc == SX_ECORRUPT || rc == SX_EPRECOND ? 101 : 1;
-            return rc;
-        }
-        m->state = SX_MODULE_STARTED;
-        if (sx_run_stop_asked()) {
-            p->exit_code = 0;
-            return SX_ECANCELED;
-        }
-    }
-    return SX_OK;
-}
-
-/* Also those that were configured and never started, or whose start failed: stop releases whatever
- * there is. */
-static void each_stop(struct sx_phase *p)
-{
-    struct sx_module *m;
-    uint32_t i;
-
-    for (i = p->registry.n_modules; i > 0; i--) {
-        m = &p->registry.modules[i - 1];
-        if (m->state >= SX_MODULE_CONFIGURED && SX_HAS(m->plugin, stop)) {
-            (void)sx_panic_note(m->plugin->name);
-            m->plugin->stop(m->self);
-        }
-        m->state = SX_MODULE_ADDED;
-    }
-    (void)sx_panic_note("sextant");
 }
 
 /* --- sizes ------------------------------------------------------------------------------------ */
@@ -272,15 +197,18 @@ static uint32_t pool_count(const struct sx_phase *p)
 
 /* --- serving ---------------------------------------------------------------------------------- */
 
-static int check_cluster(const struct sx_phase *p)
+static int check_cluster(const struct sx_phase *p, struct sx_err *err)
 {
+    const char *kind = sx_kind_name(SX_KIND_CONSENSUS);
+
     if (!sx_conf_bool(&p->conf, "cluster.enabled", 0) ||
         sx_registry_at(&p->registry, SX_KIND_CONSENSUS, 0) != NULL)
         return SX_OK;
-    sx_klog(SX_LOG_ERROR, "startup",
-            "cluster.enabled is set, but no loaded module provides consensus; install package "
-            "sextant-plugin-raft and name module consensus-raft in sextant.plugins");
-    return SX_EPRECOND;
+    return sx_err_set(err, SX_EPRECOND,
+                      "cluster.enabled is set, but no loaded module provides %s; install a package "
+                      "sextant-plugin-<name> with a module %s-<name> and name it in "
+                      "sextant.plugins",
+                      kind, kind);
 }
 
 /* Outlives the generation it was read from: modules keep it. */
@@ -293,24 +221,45 @@ static const char *compat_version(const struct sx_phase *p)
     return version;
 }
 
-static int start_modules(struct sx_phase *p)
+/* Modules found, their configuration bound, instances made; none has been called yet. */
+static int make_modules(struct sx_phase *p, void (*problem)(void *arg, const char *text), void *arg)
 {
     struct sx_err err = SX_ERR_INIT;
+    int rc;
+
+    sx_host_service("sx.reg", sx_registry_table(), sizeof(struct sx_reg));
+    sx_host_service("sx.req", sx_req_table(), sizeof(struct sx_req));
+    if (sx_phase_load(p, problem, arg) != SX_OK || sx_phase_bind(p, problem, arg) != SX_OK)
+        return SX_EPRECOND;
+    rc = check_cluster(p, &err);
+    if (rc == SX_OK)
+        rc = sx_req_check_auth(&p->conf, &p->registry, &err);
+    if (rc == SX_OK)
+        rc = sx_registry_instantiate(&p->registry, compat_version(p), &err);
+    if (rc != SX_OK) {
+        problem(arg, err.msg);
+        return SX_EPRECOND;
+    }
+    sx_registry_publish(&p->registry);
+    sx_req_init(&p->registry, sx_conf_u64(&p->conf, "storage.performance.search_timeout_sec", 0));
+    return SX_OK;
+}
+
+static void unmake_modules(struct sx_phase *p)
+{
+    sx_phase_modules_stop(p);
+    sx_registry_publish(NULL);
+    sx_req_fini();
+}
+
+static int start_modules(struct sx_phase *p)
+{
     const struct sx_module *m;
     uint32_t i;
 
     p->exit_code = 1;
-    sx_host_service("sx.reg", sx_registry_table(), sizeof(struct sx_reg));
-    sx_host_service("sx.req", sx_req_table(), sizeof(struct sx_req));
-    if (sx_phase_load(p, log_problem, p) != SX_OK || sx_phase_bind(p, log_problem, p) != SX_OK)
+    if (make_modules(p, log_problem, NULL) != SX_OK)
         return SX_EPRECOND;
-    if (check_cluster(p) != SX_OK)
-        return SX_EPRECOND;
-    if (sx_req_check_auth(&p->conf, &p->registry, &err) != SX_OK ||
-        sx_registry_instantiate(&p->registry, compat_version(p), &err) != SX_OK) {
-        sx_klog(SX_LOG_ERROR, "startup", "%s", err.msg);
-        return SX_EPRECOND;
-    }
     for (i = 0; i < p->registry.n_modules; i++) {
         m = &p->registry.modules[i];
         sx_panic_module(m->plugin->name, m->plugin->version, m->plugin->build_id);
@@ -318,29 +267,24 @@ static int start_modules(struct sx_phase *p)
                 m->plugin->version != NULL ? m->plugin->version : "", m->origin);
     }
     sx_panic_map();
-    sx_registry_publish(&p->registry);
-    sx_req_init(&p->registry, sx_conf_u64(&p->conf, "storage.performance.search_timeout_sec", 0));
-    if (each_load(p) != SX_OK)
+    if (sx_phase_modules_load(p, log_problem, NULL) != SX_OK)
         return SX_EPRECOND;
-    return each_start(p);
+    return sx_phase_modules_start(p);
 }
 
-static int make_services(struct sx_phase *p)
+static int make_services(struct sx_phase *p, struct sx_err *err)
 {
-    struct sx_err err = SX_ERR_INIT;
     int rc;
 
     p->n_loops = loop_count(p);
-    rc = sx_host_init(&err);
+    rc = sx_host_init(err);
     if (rc == SX_OK && sx_procstat_register() != SX_OK)
-        rc = sx_err_set(&err, SX_ENOMEM, "no memory for the process samples");
+        rc = sx_err_set(err, SX_ENOMEM, "no memory for the process samples");
     if (rc == SX_OK)
         rc = sx_exec_init(pool_count(p), p->n_loops,
-                          (uint32_t)sx_conf_u64(&p->conf, "sextant.blocking_threads", 16), &err);
+                          (uint32_t)sx_conf_u64(&p->conf, "sextant.blocking_threads", 16), err);
     if (rc == SX_OK)
-        rc = sx_loops_init(p->n_loops, &err);
-    if (rc != SX_OK)
-        sx_klog(SX_LOG_ERROR, "startup", "%s", err.msg);
+        rc = sx_loops_init(p->n_loops, err);
     return rc;
 }
 
@@ -399,18 +343,35 @@ int sx_phase_serve(struct sx_phase *p)
     if (rc == SX_OK && sx_conf_str(&p->conf, "storage.recovery_mode", NULL) != NULL)
         sx_klog(SX_LOG_WARN, "startup", "Qdrant is loaded in recovery mode: %s",
                 sx_conf_str(&p->conf, "storage.recovery_mode", ""));
-    if (rc == SX_OK && (rc = make_services(p)) == SX_OK) {
-        rc = start_modules(p);
-        if (rc == SX_OK)
-            rc = sx_run(p);
+    if (rc == SX_OK && (rc = make_services(p, &err)) != SX_OK)
+        log_problem(NULL, err.msg);
+    if (rc == SX_OK) {
+        if (start_modules(p) == SX_OK)
+            (void)sx_run(p);
         else
             sx_run_abandon();
-        each_stop(p);
-        sx_registry_publish(NULL);
-        sx_req_fini();
+        unmake_modules(p);
     }
     sx_log_flush();
     return p->exit_code;
+}
+
+int sx_phase_rehearse(struct sx_phase *p, void (*problem)(void *arg, const char *text), void *arg)
+{
+    struct sx_err err = SX_ERR_INIT;
+    int rc = make_services(p, &err);
+
+    if (rc != SX_OK) {
+        problem(arg, err.msg);
+        return rc;
+    }
+    rc = make_modules(p, problem, arg);
+    if (rc == SX_OK)
+        rc = sx_phase_modules_load(p, problem, arg);
+    sx_run_abandon();
+    unmake_modules(p);
+    sx_log_flush();
+    return rc;
 }
 
 void sx_phase_fini(struct sx_phase *p)

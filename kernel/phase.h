@@ -21,13 +21,20 @@
 #include "flags.h"
 #include "registry.h"
 
+/* Where the main thread is: in which module, in which of its functions (NULL = in none). */
+struct sx_phase_spot {
+    const char *volatile step;
+    char module[64];
+};
+
 struct sx_phase {
     const struct sx_flags *flags;
     const struct sx_mem *mem;
     struct sx_conf conf;
     struct sx_conf_args args; /* to read the sources again */
     struct sx_registry registry;
-    uint32_t n_loops, n_problems;
+    struct sx_phase_spot *spot; /* kept up to date unless NULL */
+    uint32_t n_loops;
     int exit_code;
 };
 
@@ -40,6 +47,9 @@ void sx_phase_loader_conf(struct sx_phase *p, struct sx_loader_conf *out);
 int sx_phase_load(struct sx_phase *p, void (*problem)(void *arg, const char *text), void *arg);
 /* [M] Runs the server until it is told to stop; returns the exit code. */
 int sx_phase_serve(struct sx_phase *p);
+/* [M] The same up to configure() of every module, then stop() in reverse: what --check does. Tells
+ * every failure; 0 when there was none. */
+int sx_phase_rehearse(struct sx_phase *p, void (*problem)(void *arg, const char *text), void *arg);
 void sx_phase_fini(struct sx_phase *p);
 
 /* [M] Binds the configuration of every module, strictly in order, into arenas of their own. Tells
@@ -49,6 +59,16 @@ int sx_phase_bind(struct sx_phase *p, void (*problem)(void *arg, const char *tex
 int sx_phase_log(const struct sx_conf *c, struct sx_err *err);
 /* [M] Logs the notes that were made while reading. */
 void sx_phase_notes(const struct sx_conf *c);
+
+/* life.c. [M] load() and configure() of every module, whatever happens; tells every failure. */
+int sx_phase_modules_load(struct sx_phase *p,
+                          void (*problem)(void *arg, const char *text),
+                          void *arg);
+/* start() of each until one fails, which is logged and sets the exit code, or a signal asks to end
+ * (SX_ECANCELED). */
+int sx_phase_modules_start(struct sx_phase *p);
+/* stop() of every configured one, in reverse order. */
+void sx_phase_modules_stop(struct sx_phase *p);
 
 /* reload.c. [M, loop 0] SIGHUP: reads everything again and gives changed values to the modules, all
  * or nothing; logs the outcome. */

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sextant/sx_vet.h"
+
 #include "cpu.h"
 #include "exec.h"
 #include "loop.h"
@@ -213,35 +215,32 @@ static int names_key(const struct sx_plugin *p, const char *path)
 
 int sx_req_check_auth(const struct sx_conf *c, const struct sx_registry *r, struct sx_err *err)
 {
-    static const struct {
-        const char *path, *package;
-    } keys[] = {{"service.api_key", "apikey"},
-                {"service.alt_api_key", "apikey"},
-                {"service.read_only_api_key", "apikey"},
-                {"service.jwt_rbac", "jwt"}};
+    static const char *const keys[] = {"service.api_key", "service.alt_api_key",
+                                       "service.read_only_api_key", "service.jwt_rbac"};
     const char *key = sx_conf_str(c, "service.api_key", ""),
                *alt = sx_conf_str(c, "service.alt_api_key", "");
     uint32_t i, k, is_set;
 
     for (i = 0; i < SX_COUNT(keys); i++) {
         if (i < 3)
-            is_set = *sx_conf_str(c, keys[i].path, "") != '\0';
+            is_set = *sx_conf_str(c, keys[i], "") != '\0';
         else /* without a key to sign with it is only a warning */
-            is_set = sx_conf_bool(c, keys[i].path, 0) && (*key != '\0' || *alt != '\0');
+            is_set = sx_conf_bool(c, keys[i], 0) && (*key != '\0' || *alt != '\0');
         for (k = 0; is_set && k < r->n_modules; k++) {
             const struct sx_plugin *p = r->modules[k].plugin;
             uint32_t j;
 
             for (j = 0; sx_registry_at(r, SX_KIND_AUTH, j) != NULL; j++)
                 if (strcmp(sx_registry_at(r, SX_KIND_AUTH, j)->module, p->name) == 0 &&
-                    names_key(p, keys[i].path))
+                    names_key(p, keys[i]))
                     is_set = 0;
         }
         if (is_set)
             return sx_err_set(err, SX_EPRECOND,
-                              "%s is set, but no loaded module honours it; install package "
-                              "sextant-plugin-%s and name module auth-%s in sextant.plugins",
-                              keys[i].path, keys[i].package, keys[i].package);
+                              "%s is set, but no loaded module honours it; install a package "
+                              "sextant-plugin-<name> with a module %s-<name> that does and name it "
+                              "in sextant.plugins",
+                              keys[i], sx_kind_name(SX_KIND_AUTH));
     }
     return SX_OK;
 }

@@ -13,6 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mem.h"
+#include "sdk/lib/elf_file.h"
+
+#define HEAD_BYTES 16u /* of a descriptor: what no version changes */
+
 static int vet_owner(const struct stat *st, const char *what, const char *path, struct sx_err *err)
 {
     if (st->st_uid != 0 && st->st_uid != geteuid())
@@ -47,4 +52,16 @@ int sx_vet_file(const char *path, struct sx_err *err)
     if (stat(real, &st) != 0)
         return sx_err_set(err, SX_EIO, "%.120s: %s", real, strerror(errno));
     return vet_owner(&st, "directory", real, err);
+}
+
+int sx_vet_image(const char *path, const char *symbol, struct sx_err *err)
+{
+    struct sx_elf f;
+    int rc = sx_elf_open(&f, path, sx_mem_kernel(), err);
+
+    if (rc != SX_OK)
+        return rc;
+    rc = sx_elf_check(&f, symbol, HEAD_BYTES, err);
+    sx_elf_fini(&f);
+    return rc;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "catalog.h"
+#include "write.h"
 
 #include "sextant/sx_ban.h"
 
@@ -99,4 +100,30 @@ void eng_call_on_shard(struct eng_call *c, void (*run)(struct eng_call *, struct
     }
     c->run = run;
     eng_shard_enter(c->shard, c);
+}
+
+static struct sx_str key_text(const struct sx_shard_key *k, char out[300])
+{
+    int n = k->text.p ? snprintf(out, 300, "\"%.*s\"", (int)(k->text.n > 255 ? 255 : k->text.n),
+                                 k->text.p)
+                      : snprintf(out, 300, "%llu", (unsigned long long)k->num);
+    return (struct sx_str){out, n > 0 ? (uint32_t)n : 0, 0};
+}
+
+int eng_check_shards(const struct sx_shards *shards, int is_write, struct sx_err *err)
+{
+    char a[300], b[300];
+    if (shards->mode == SX_SHARDS_ALL)
+        return 0;
+    if (shards->mode == SX_SHARDS_FALLBACK) {
+        key_text(&shards->keys[0], a);
+        key_text(&shards->keys[1], b);
+        return sx_err_set(err, SX_ENOTFOUND,
+                          "Neither target shard key %s nor fallback shard key %s exist not found",
+                          a, b);
+    }
+    if (shards->n == 0)
+        return is_write ? sx_err_set(err, SX_EINPUT, "Empty shard keys selection") : 1;
+    key_text(&shards->keys[0], a);
+    return sx_err_set(err, is_write ? SX_EINPUT : SX_EBADREQ, "Shard key %s not found", a);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "catalog.h"
+#include "field_work.h"
 
 #include "sextant/sx_ban.h"
 
@@ -20,10 +21,12 @@ struct checkpoint {
     pthread_mutex_t lock;
     struct sx_err err;
     struct sx_task task;
+    uint32_t gone, pad; /* dropped columns that the manifest does not name */
     struct part {
         struct checkpoint *cp;
-        struct sx_store_mark *mark; /* where this store's mark goes */
-    } part[2 * ENG_MAX_COLUMNS + 1];
+        struct sx_store_mark *mark;  /* where this store's mark goes: of rows, */
+        struct sx_blobs_mark *blobs; /* or of blobs */
+    } part[3 * ENG_MAX_COLUMNS + 2];
 };
 
 static void finished(struct sx_task *task, struct sx_worker *w)
@@ -39,6 +42,7 @@ static void finished(struct sx_task *task, struct sx_worker *w)
         s->generation = cp->m.generation;
         if (eng_wal_trim(s->wal, s->checkpoint, &err) != 0)
             sx_log(e->host, SX_LOG_WARN, "checkpoint", "trimming the log failed: %s", err.msg);
+        eng_schema_sweep_columns(s, cp->gone);
     } else {
         sx_log(e->host, SX_LOG_ERROR, "checkpoint", "checkpoint failed: %s", cp->err.msg);
         /* After a failed fsync pages may be clean and lost; ENOSPC is harmless: the log holds
@@ -100,15 +104,12 @@ static void rows_done(void *arg, int rc, const struct sx_store_mark *mark, const
 }
 
 static void
-payload_done(void *arg, int rc, const struct sx_blobs_mark *mark, const struct sx_err *err)
+blobs_done(void *arg, int rc, const struct sx_blobs_mark *mark, const struct sx_err *err)
 {
-    struct checkpoint *cp = arg;
-    if (rc == 0) {
-        cp->m.payload_segment = mark->segment;
-        cp->m.payload_bytes = mark->bytes;
-        cp->m.payload_tail = mark->tail_crc;
-    }
-    part_ended(cp, rc, err);
+    struct part *part = arg;
+    if (rc == 0)
+        *part->blobs = *mark;
+    part_ended(part->cp, rc, err);
 }
 
 /* Bits of all rows that are dead after the last applied operation. */
@@ -129,6 +130,28 @@ static int collect_dead(struct eng_shard *s, struct eng_manifest *m)
     return 0;
 }
 
+static int collect_schema(struct eng_shard *s, struct eng_manifest *m)
+{
+    struct eng *e = s->eng;
+    struct sx_docb b;
+    int rc = 0;
+    /* Never had an index, and the vectors it was created with. */
+    if (s->table.schema->next_id == 0 && s->table.schema->config == s->config)
+        return 0;
+    sx_docb_init(&b, e->mem, 0);
+    eng_schema_save(s->table.schema, &b);
+    struct sx_doc d = sx_docb_end(&b);
+    uint8_t *copy = d.p ? e->mem->alloc(e->mem, d.n) : NULL;
+    if (copy) {
+        memcpy(copy, d.p, d.n);
+        m->schema = (struct sx_doc){copy, d.n, 0};
+    } else {
+        rc = SX_ENOMEM;
+    }
+    sx_docb_fini(&b);
+    return rc;
+}
+
 static void flush_part(struct checkpoint *cp,
                        uint32_t *n,
                        const struct sx_provider *p,
@@ -138,6 +161,17 @@ static void flush_part(struct checkpoint *cp,
     cp->part[*n].cp = cp;
     cp->part[*n].mark = mark;
     ((const struct sx_rows_ops *)p->ops)->flush(p->self, h, rows_done, &cp->part[(*n)++]);
+}
+
+static void flush_blobs(struct checkpoint *cp,
+                        uint32_t *n,
+                        const struct sx_provider *p,
+                        void *h,
+                        struct sx_blobs_mark *mark)
+{
+    cp->part[*n].cp = cp;
+    cp->part[*n].blobs = mark;
+    ((const struct sx_blobs_ops *)p->ops)->flush(p->self, h, blobs_done, &cp->part[(*n)++]);
 }
 
 void eng_checkpoint_start(struct eng_shard *s)
@@ -155,8 +189,11 @@ void eng_checkpoint_start(struct eng_shard *s)
         return;
     }
     struct checkpoint *cp = e->mem->zalloc(e->mem, sizeof(*cp));
-    if (!cp || collect_dead(s, &cp->m) != 0) { /* the log keeps everything: try again later */
+    if (!cp || collect_dead(s, &cp->m) != 0 ||
+        collect_schema(s, &cp->m) != 0) { /* the log keeps everything: try again later */
         void (*done)(struct eng_shard *, void *) = s->checkpoint_done;
+        if (cp)
+            eng_manifest_fini(e, &cp->m);
         e->mem->release(e->mem, cp);
         s->checkpoint_done = NULL;
         if (done)
@@ -169,20 +206,26 @@ void eng_checkpoint_start(struct eng_shard *s)
     pthread_mutex_init(&cp->lock, NULL);
     cp->m.generation = s->generation + 1;
     cp->m.operation = t->commit;
-    cp->m.n_columns = t->n_columns;
+    cp->gone = eng_schema_gone_columns(s);
     s->checkpointing = 1;
     eng_shard_ref(s);
 
-    uint32_t n = 0;
-    atomic_store_explicit(&cp->pending, 2 * t->n_columns + 2, memory_order_relaxed);
-    for (uint32_t c = 0; c < t->n_columns; c++) {
-        cp->m.columns[c].id = t->columns[c].conf->id;
-        flush_part(cp, &n, t->columns[c].rows_p, t->columns[c].vec, &cp->m.columns[c].vec);
-        flush_part(cp, &n, t->rows_p, t->columns[c].loc, &cp->m.columns[c].loc);
+    const struct eng_config *config = t->schema->config; /* dropped columns are not in it */
+    uint32_t n = 0, n_var = 0;
+    cp->m.n_columns = config->n_columns;
+    for (uint32_t i = 0; i < config->n_columns; i++)
+        n_var += t->columns[config->columns[i].slot]->blobs != NULL;
+    atomic_store_explicit(&cp->pending, 2 * config->n_columns + n_var + 2, memory_order_relaxed);
+    for (uint32_t i = 0; i < config->n_columns; i++) {
+        struct eng_column *c = t->columns[config->columns[i].slot];
+        cp->m.columns[i].id = c->conf->id;
+        flush_part(cp, &n, c->rows_p, c->vec, &cp->m.columns[i].vec);
+        flush_part(cp, &n, t->rows_p, c->loc, &cp->m.columns[i].loc);
+        if (c->blobs)
+            flush_blobs(cp, &n, t->blobs_p, c->blobs, &cp->m.columns[i].blobs);
     }
     flush_part(cp, &n, t->rows_p, t->rows, &cp->m.rows);
-    ((const struct sx_blobs_ops *)t->blobs_p->ops)
-        ->flush(t->blobs_p->self, t->payload, payload_done, cp);
+    flush_blobs(cp, &n, t->blobs_p, t->payload, &cp->m.payload);
 }
 
 void eng_checkpoint_consider(struct eng_shard *s)
@@ -252,8 +295,10 @@ static void consider_on_strand(struct sx_task *task, struct sx_worker *w)
 {
     struct eng_shard *s = task->arg;
     (void)w;
-    if (is_open(s))
+    if (is_open(s)) {
         eng_checkpoint_consider(s);
+        eng_field_work_consider(s);
+    }
     eng_shard_unref(s);
 }
 

@@ -14,6 +14,11 @@ static const struct sx_rows_ops *rops(const struct sx_provider *p)
     return p->ops;
 }
 
+static const struct sx_blobs_ops *bops(const struct sx_provider *p)
+{
+    return p->ops;
+}
+
 void eng_column_prepare(const struct eng_column *c, const float *in, float *out)
 {
     const struct sx_distance_ops *d = c->conf->distance->ops;
@@ -56,6 +61,48 @@ void eng_column_decode(const struct eng_column *c, const void *row, float *out)
     }
 }
 
+uint64_t eng_column_bytes(const struct eng_column *c, const struct sx_vec_in *v)
+{
+    if (c->conf->kind == ENG_COL_SPARSE)
+        return 8 + (uint64_t)v->dim * 8;
+    if (c->conf->kind == ENG_COL_MULTI)
+        return 8 + (uint64_t)(v->kind == SX_VEC_MULTI ? v->rows : 1) * c->vector_bytes;
+    return c->row_bytes;
+}
+
+void eng_column_store(const struct eng_column *c, const struct sx_vec_in *v, float *tmp, void *out)
+{
+    uint32_t rows = v->kind == SX_VEC_MULTI ? v->rows : 1;
+    uint32_t head[2] = {c->conf->kind == ENG_COL_SPARSE ? v->dim : rows, 0};
+    uint8_t *w = out;
+    if (c->conf->kind != ENG_COL_DENSE) {
+        memcpy(w, head, 8);
+        w += 8;
+    }
+    if (c->conf->kind == ENG_COL_SPARSE) {
+        if (v->dim) {
+            memcpy(w, v->indices, v->dim * 4ull);
+            memcpy(w + v->dim * 4ull, v->data, v->dim * 4ull);
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < rows; i++, w += c->vector_bytes) {
+        eng_column_prepare(c, v->data + (uint64_t)i * c->conf->dim, tmp);
+        eng_column_encode(c, tmp, w);
+    }
+}
+
+int eng_column_fits(const struct eng_column *c, const void *p, uint64_t n)
+{
+    uint32_t count;
+    if (c->conf->kind == ENG_COL_DENSE)
+        return n == c->row_bytes;
+    if (n < 8)
+        return 0;
+    memcpy(&count, p, 4);
+    return n == 8 + (uint64_t)count * (c->conf->kind == ENG_COL_SPARSE ? 8u : c->vector_bytes);
+}
+
 static uint32_t source_count(void *ctx)
 {
     const struct eng_column *c = ctx;
@@ -90,18 +137,20 @@ static void source_scorer(void *ctx, uint32_t node, void *scratch, struct sx_sco
                               .dim = c->conf->dim};
 }
 
-int eng_column_open(struct eng_shard *s,
-                    uint32_t i,
-                    const struct sx_store_mark *vec,
-                    const struct sx_store_mark *loc,
-                    struct sx_err *err)
+static int column_open(struct eng_shard *s,
+                       struct eng_column *c,
+                       const struct sx_store_mark *vec,
+                       const struct sx_store_mark *loc,
+                       const struct sx_blobs_mark *blobs,
+                       struct sx_err *err)
 {
     struct eng *e = s->eng;
-    struct eng_column *c = &s->table.columns[i];
     char name[32];
-    c->conf = &s->config->columns[i];
     uint32_t dim = c->conf->dim;
-    c->row_bytes = dim * (c->conf->dtype == SX_DT_F16 ? 2u : c->conf->dtype == SX_DT_U8 ? 1u : 4u);
+    c->vector_bytes = dim * (c->conf->dtype == SX_DT_F16  ? 2u
+                             : c->conf->dtype == SX_DT_U8 ? 1u
+                                                          : 4u);
+    c->row_bytes = c->conf->kind == ENG_COL_DENSE ? c->vector_bytes : sizeof(sx_locator);
     c->rows_p = e->reg->find(SX_KIND_ROWS, c->conf->rows_kind);
     c->index_p = e->reg->find(SX_KIND_INDEX, e->conf->index_kind);
     if (!c->rows_p)
@@ -113,7 +162,9 @@ int eng_column_open(struct eng_shard *s,
 
     struct sx_rows_conf rc = {.size = sizeof(rc),
                               .row_size = c->row_bytes,
-                              .align = c->conf->dtype == SX_DT_F32 ? 4 : 1,
+                              .align = c->conf->kind != ENG_COL_DENSE ? 8
+                                       : c->conf->dtype == SX_DT_F32  ? 4
+                                                                      : 1,
                               .id = s->id,
                               .known = *vec};
     snprintf(name, sizeof(name), "vec%u", c->conf->id);
@@ -130,6 +181,18 @@ int eng_column_open(struct eng_shard *s,
         return res;
     c->n_nodes = (uint32_t)vec->count;
     c->in_step = 1; /* of an empty table; eng_table_rebuild() looks again */
+    if (c->conf->kind != ENG_COL_DENSE) {
+        struct sx_blobs_conf bc = {.size = sizeof(bc),
+                                   .segment_bytes = 64ull << 20,
+                                   .id = s->id,
+                                   .known = {blobs->bytes, blobs->tail_crc, 0},
+                                   .known_segment = blobs->segment};
+        const struct sx_provider *bp = s->table.blobs_p;
+        snprintf(name, sizeof(name), "var%u", c->conf->id);
+        res = bops(bp)->open(bp->self, e->io, s->dir, name, &bc, &c->blobs, err);
+        if (res != 0 || c->conf->kind == ENG_COL_SPARSE)
+            return res;
+    }
 
     const struct sx_distance_ops *d = c->conf->distance->ops;
     c->kernel.size = sizeof(c->kernel);
@@ -138,6 +201,8 @@ int eng_column_open(struct eng_shard *s,
     if (res != 0)
         return sx_err_set(err, SX_EUNSUPPORTED, "distance %s does not serve this datatype",
                           c->conf->distance->name);
+    if (c->conf->kind != ENG_COL_DENSE)
+        return 0; /* scored row by row of each vector, without an index */
     c->source = (struct sx_index_source){.size = sizeof(c->source),
                                          .dim = dim,
                                          .dtype = c->conf->dtype,
@@ -150,27 +215,55 @@ int eng_column_open(struct eng_shard *s,
     return ix->create(c->index_p->self, &c->source, (struct sx_doc){NULL, 0, 0}, &c->index, err);
 }
 
-void eng_column_close(struct eng_shard *s, uint32_t i)
+int eng_column_open(struct eng_shard *s,
+                    const struct eng_column_conf *conf,
+                    const struct sx_store_mark *vec,
+                    const struct sx_store_mark *loc,
+                    const struct sx_blobs_mark *blobs,
+                    struct eng_column **out,
+                    struct sx_err *err)
 {
-    struct eng_column *c = &s->table.columns[i];
+    struct eng *e = s->eng;
+    struct eng_column *c = e->mem->zalloc(e->mem, sizeof(*c) + conf->name.n + 1);
+    if (!c)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    c->own = *conf;
+    c->own.name.p = (char *)(c + 1);
+    memcpy(c + 1, conf->name.p, conf->name.n);
+    c->conf = &c->own;
+    int rc = column_open(s, c, vec, loc, blobs, err);
+    if (rc != 0)
+        eng_column_close(s, c);
+    else
+        *out = c;
+    return rc;
+}
+
+void eng_column_close(struct eng_shard *s, struct eng_column *c)
+{
+    if (!c)
+        return;
     if (c->index)
         ((const struct sx_index_ops *)c->index_p->ops)->destroy(c->index_p->self, c->index);
+    if (c->blobs)
+        bops(s->table.blobs_p)->close(s->table.blobs_p->self, c->blobs);
     if (c->loc)
         rops(s->table.rows_p)->close(s->table.rows_p->self, c->loc);
     if (c->vec)
         rops(c->rows_p)->close(c->rows_p->self, c->vec);
-    c->index = c->loc = c->vec = NULL;
+    eng_column_free_rows(s->eng, c);
+    s->eng->mem->release(s->eng->mem, c);
 }
 
 void eng_column_link(struct eng_shard *s, uint32_t i)
 {
     struct eng *e = s->eng;
-    struct eng_column *c = &s->table.columns[i];
+    struct eng_column *c = s->table.columns[i];
     const struct sx_index_ops *ix = c->index_p->ops;
     struct sx_worker *w = e->exec->self();
     struct sx_err err = SX_ERR_INIT;
     uint32_t nodes[256];
-    if (!(c->index_p->caps & SX_INDEX_INCREMENTAL) || c->linked >= c->n_nodes)
+    if (!c || !c->index || !(c->index_p->caps & SX_INDEX_INCREMENTAL) || c->linked >= c->n_nodes)
         return;
     uint64_t need = ix->scratch_size(c->index_p->self, c->index, 1, 1, (struct sx_doc){NULL, 0, 0});
     void *scratch = w ? w->scratch(w, need ? need : 64) : NULL;

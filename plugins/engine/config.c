@@ -154,7 +154,11 @@ static int check_names(struct sx_doc body, struct sx_err *err)
 {
     struct sx_doc dense = sx_doc_get(body, "vectors"), sparse = sx_doc_get(body, "sparse_vectors");
     struct sx_str name;
+    uint32_t n_dense = is_single(dense) ? 1 : sx_doc_count(dense);
     int rc = 0;
+    if (n_dense + (uint64_t)sx_doc_count(sparse) > ENG_MAX_COLUMNS)
+        return sx_err_set(err, SX_EINPUT, "at most %u named vectors are supported",
+                          ENG_MAX_COLUMNS);
     for (uint32_t i = 0; rc == 0 && !is_single(dense) && i < sx_doc_count(dense); i++) {
         sx_doc_member(dense, i, &name);
         rc = check_name("dense", name, err);
@@ -210,18 +214,14 @@ static uint32_t sorted_members(struct sx_doc v, uint32_t *order, uint32_t max)
     return n;
 }
 
-static int
-put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc defaults, struct sx_err *err)
+static void put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc defaults)
 {
     uint32_t order[ENG_MAX_COLUMNS];
     sx_docb_ckey(b, "vectors");
     if (is_single(vectors)) {
         put_vector(b, vectors, defaults);
-        return 0;
+        return;
     }
-    if (sx_doc_count(vectors) > ENG_MAX_COLUMNS)
-        return sx_err_set(err, SX_EINPUT, "at most %u named vectors are supported",
-                          ENG_MAX_COLUMNS);
     uint32_t n = sorted_members(vectors, order, ENG_MAX_COLUMNS);
     struct sx_str key;
     sx_docb_obj(b);
@@ -231,7 +231,6 @@ put_vectors(struct sx_docb *b, struct sx_doc vectors, struct sx_doc defaults, st
         put_vector(b, v, defaults);
     }
     sx_docb_close(b);
-    return 0;
 }
 
 /* Strict mode: the request's fields over the default's, field by field. */
@@ -271,13 +270,12 @@ static void put_count(struct sx_docb *b, const char *key, struct sx_doc given, s
     }
 }
 
-static void
-put_params(struct eng *e, struct sx_docb *b, struct sx_doc body, int *rc, struct sx_err *err)
+static void put_params(struct eng *e, struct sx_docb *b, struct sx_doc body)
 {
     struct sx_doc cd = e->conf->collection;
     sx_docb_ckey(b, "params");
     sx_docb_obj(b);
-    *rc = put_vectors(b, sx_doc_get(body, "vectors"), sx_doc_get(cd, "vectors"), err);
+    put_vectors(b, sx_doc_get(body, "vectors"), sx_doc_get(cd, "vectors"));
     struct sx_doc per_node = sx_doc_get(cd, "shard_number_per_node");
     put_count(b, "shard_number", sx_doc_get(body, "shard_number"),
               either(sx_doc_get(cd, "shard_number"), per_node));
@@ -315,7 +313,7 @@ int eng_config_build(struct eng *e, struct sx_doc body, struct sx_doc *out, stru
 
     sx_docb_init(&b, e->mem, 0);
     sx_docb_obj(&b);
-    put_params(e, &b, body, &rc, err);
+    put_params(e, &b, body);
     put_section(&b, "hnsw_config", hnsw_fields, SX_COUNT(hnsw_fields),
                 sx_doc_get(body, "hnsw_config"), e->conf->hnsw);
     put_section(&b, "optimizer_config", optimizer_fields, SX_COUNT(optimizer_fields),
@@ -367,7 +365,7 @@ static int parse_column(
         return sx_err_set(err, SX_ECORRUPT, "vector parameters are incomplete");
     memcpy(dname, dist.p, dist.n);
     col->name = name;
-    col->id = c->n_columns;
+    col->id = col->slot = c->n_columns;
     col->dim = (uint32_t)size;
     col->dtype = SX_DT_F32;
     if (dt.p && str_is(dt, "float16"))
@@ -379,7 +377,7 @@ static int parse_column(
     const uint64_t dtype_cap = col->dtype == SX_DT_F32   ? SX_DISTANCE_F32
                                : col->dtype == SX_DT_F16 ? SX_DISTANCE_F16
                                                          : SX_DISTANCE_U8;
-    col->is_multi = is_set(sx_doc_get(v, "multivector_config"));
+    col->kind = is_set(sx_doc_get(v, "multivector_config")) ? ENG_COL_MULTI : ENG_COL_DENSE;
     col->distance = e->reg->find(SX_KIND_DISTANCE, dname);
     if (!col->distance)
         return sx_err_set(err, SX_EUNSUPPORTED, "no loaded module provides distance %s", dname);
@@ -396,10 +394,12 @@ static int parse_column(
 int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, struct sx_err *err)
 {
     struct sx_doc params = sx_doc_get(doc, "params"), vectors = sx_doc_get(params, "vectors");
-    uint32_t n = is_single(vectors) ? 1 : sx_doc_count(vectors);
-    if (n > ENG_MAX_COLUMNS)
+    struct sx_doc sparse = sx_doc_get(params, "sparse_vectors");
+    uint32_t n = is_single(vectors) ? 1 : sx_doc_count(vectors), n_sparse = sx_doc_count(sparse);
+    if (n > ENG_MAX_COLUMNS || n_sparse > ENG_MAX_COLUMNS - n)
         return sx_err_set(err, SX_ECORRUPT, "too many vectors");
-    struct eng_config *c = e->mem->zalloc(e->mem, sizeof(*c) + n * sizeof(c->columns[0]));
+    struct eng_config *c =
+        e->mem->zalloc(e->mem, sizeof(*c) + (n + n_sparse) * sizeof(c->columns[0]));
     if (!c)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     int rc = 0;
@@ -414,12 +414,18 @@ int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, 
             rc = parse_column(e, c, name, v, err);
         }
     }
+    for (uint32_t i = 0; rc == 0 && i < n_sparse; i++) {
+        struct eng_column_conf *col = &c->columns[c->n_columns];
+        sx_doc_member(sparse, i, &col->name);
+        col->kind = ENG_COL_SPARSE;
+        col->id = col->slot = c->n_columns++;
+        col->rows_kind = e->conf->rows_kind;
+    }
     if (rc != 0) {
         e->mem->release(e->mem, c);
         return rc;
     }
     c->doc = doc;
-    c->n_sparse = sx_doc_count(sx_doc_get(params, "sparse_vectors"));
     int64_t mb = sx_doc_get_i64(sx_doc_get(doc, "wal_config"), "wal_capacity_mb", 32);
     c->segment_bytes = (uint64_t)(mb < 1 ? 1 : mb > 4096 ? 4096 : mb) << 20;
     int64_t seg = sx_doc_get_i64(sx_doc_get(doc, "optimizer_config"), "default_segment_number", 0);
@@ -452,8 +458,262 @@ const struct eng_column_conf *eng_config_column(const struct eng_config *c, stru
     return NULL;
 }
 
-int eng_config_has_sparse(const struct eng_config *c, struct sx_str name)
+/* --- vector names that come and go ---------------------------------------------------------------
+ */
+
+/* Copies an object's members but `skip`, then adds one. */
+static void put_map(struct sx_docb *b, struct sx_doc map, struct sx_str skip, struct sx_doc added)
 {
-    struct sx_doc s = sx_doc_get(sx_doc_get(c->doc, "params"), "sparse_vectors");
-    return sx_doc_get_n(s, name.p, name.n).p != NULL;
+    struct sx_str key;
+    int done = !added.p;
+    sx_docb_obj(b);
+    for (uint32_t i = 0; i < sx_doc_count(map); i++) {
+        struct sx_doc v = sx_doc_member(map, i, &key);
+        int is_it = key.n == skip.n && (!key.n || !memcmp(key.p, skip.p, key.n));
+        int after = skip.n && !is_it && memcmp(key.p, skip.p, key.n < skip.n ? key.n : skip.n) > 0;
+        if (after && !done) { /* names stand in their order */
+            sx_docb_key(b, skip.p, skip.n);
+            sx_docb_doc(b, added);
+            done = 1;
+        }
+        if (is_it)
+            continue;
+        sx_docb_key(b, key.p, key.n);
+        sx_docb_doc(b, v);
+    }
+    if (!done) {
+        sx_docb_key(b, skip.p, skip.n);
+        sx_docb_doc(b, added);
+    }
+    sx_docb_close(b);
+}
+
+/* The document with other vectors and sparse_vectors in its params, and parsed. */
+static int with_vectors(struct eng *e,
+                        const struct eng_config *base,
+                        struct sx_doc vectors,
+                        struct sx_doc sparse,
+                        struct eng_config **out,
+                        struct sx_err *err)
+{
+    struct sx_docb b;
+    struct sx_str key;
+    int rc = 0;
+    sx_docb_init(&b, e->mem, 0);
+    sx_docb_obj(&b);
+    for (uint32_t i = 0; i < sx_doc_count(base->doc); i++) {
+        struct sx_doc v = sx_doc_member(base->doc, i, &key);
+        sx_docb_key(&b, key.p, key.n);
+        if (!str_is(key, "params")) {
+            sx_docb_doc(&b, v);
+            continue;
+        }
+        sx_docb_obj(&b);
+        for (uint32_t k = 0; k < sx_doc_count(v); k++) {
+            struct sx_doc m = sx_doc_member(v, k, &key);
+            if (str_is(key, "sparse_vectors"))
+                continue;
+            sx_docb_key(&b, key.p, key.n);
+            sx_docb_doc(&b, str_is(key, "vectors") ? vectors : m);
+        }
+        if (sparse.p)
+            put_member(&b, "sparse_vectors", sparse);
+        sx_docb_close(&b);
+    }
+    sx_docb_close(&b);
+    struct sx_doc d = sx_docb_end(&b);
+    uint8_t *copy = d.p ? e->mem->alloc(e->mem, d.n) : NULL;
+    if (!copy)
+        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    if (rc == 0) {
+        memcpy(copy, d.p, d.n);
+        rc = eng_config_parse(e, (struct sx_doc){copy, d.n, 0}, out, err);
+        if (rc != 0)
+            e->mem->release(e->mem, copy);
+    }
+    sx_docb_fini(&b);
+    return rc;
+}
+
+/* The dense parameters that a later column may have, in the order they are echoed. */
+static void put_dense(struct sx_docb *b, struct sx_doc conf)
+{
+    static const char *const names[] = {"size", "distance", "datatype", "multivector_config"};
+    sx_docb_obj(b);
+    for (uint32_t i = 0; i < SX_COUNT(names); i++) {
+        if (is_set(sx_doc_get(conf, names[i])))
+            put_member(b, names[i], sx_doc_get(conf, names[i]));
+    }
+    sx_docb_close(b);
+}
+
+static void put_sparse(struct sx_docb *b, struct sx_doc conf)
+{
+    sx_docb_obj(b);
+    if (is_set(sx_doc_get(conf, "datatype"))) {
+        sx_docb_ckey(b, "index");
+        sx_docb_obj(b);
+        put_member(b, "datatype", sx_doc_get(conf, "datatype"));
+        sx_docb_close(b);
+    }
+    if (is_set(sx_doc_get(conf, "modifier")))
+        put_member(b, "modifier", sx_doc_get(conf, "modifier"));
+    sx_docb_close(b);
+}
+
+static int same_member(struct sx_doc a, struct sx_doc b, const char *key)
+{
+    struct sx_doc x = sx_doc_get(a, key), y = sx_doc_get(b, key);
+    if (!is_set(x) || !is_set(y))
+        return is_set(x) == is_set(y);
+    return x.n == y.n && !memcmp(x.p, y.p, x.n);
+}
+
+/* 0 when the name may be added, 1 when it is there already just so, or the refusal. */
+static int compare(const struct eng_config *old,
+                   struct sx_str name,
+                   struct sx_doc dense,
+                   struct sx_doc sparse,
+                   struct sx_err *err)
+{
+    struct sx_doc params = sx_doc_get(old->doc, "params"), vectors = sx_doc_get(params, "vectors");
+    struct sx_doc have = is_single(vectors) ? (name.n ? (struct sx_doc){NULL, 0, 0} : vectors)
+                                            : sx_doc_get_n(vectors, name.p, name.n);
+    struct sx_doc have_sparse = sx_doc_get_n(sx_doc_get(params, "sparse_vectors"), name.p, name.n);
+    int n = (int)(name.n > 200 ? 200 : name.n);
+    if (dense.p && have_sparse.p)
+        return sx_err_set(err, SX_EINPUT, "Vector `%.*s` already exists as a sparse vector", n,
+                          name.p);
+    if (!dense.p && have.p)
+        return sx_err_set(err, SX_EINPUT, "Vector `%.*s` already exists as a dense vector", n,
+                          name.p);
+    if (dense.p && have.p) {
+        if (same_member(have, dense, "size") && same_member(have, dense, "distance") &&
+            same_member(have, dense, "datatype") && same_member(have, dense, "multivector_config"))
+            return 1;
+        return sx_err_set(err, SX_EINPUT,
+                          "Vector `%.*s` already exists with a different configuration", n, name.p);
+    }
+    if (!dense.p && have_sparse.p) {
+        if (same_member(have_sparse, sparse, "modifier") &&
+            same_member(sx_doc_get(have_sparse, "index"), sparse, "datatype"))
+            return 1;
+        return sx_err_set(err, SX_EINPUT,
+                          "Sparse vector `%.*s` already exists with a different configuration", n,
+                          name.p);
+    }
+    return 0;
+}
+
+int eng_config_change(struct eng *e,
+                      const struct eng_config *old,
+                      struct sx_str name,
+                      struct sx_doc conf,
+                      uint32_t id,
+                      uint32_t slot,
+                      struct eng_config **out,
+                      struct sx_err *err)
+{
+    struct sx_doc params = sx_doc_get(old->doc, "params"), vectors = sx_doc_get(params, "vectors");
+    struct sx_doc sparse_map = sx_doc_get(params, "sparse_vectors");
+    struct sx_doc dense = sx_doc_get(conf, "dense"), sparse = sx_doc_get(conf, "sparse");
+    static const struct sx_str unnamed = {"", 0, 0};
+    struct sx_docb one, map, single;
+    int rc = 0, is_dense = dense.p != NULL;
+    *out = NULL;
+    if (conf.p)
+        rc = compare(old, name, dense, sparse, err);
+    else if (!eng_config_column(old, name))
+        return 0;
+    if (rc != 0)
+        return rc < 0 ? rc : 0;
+    if (!conf.p)
+        is_dense = eng_config_column(old, name)->kind != ENG_COL_SPARSE;
+    if (conf.p && old->n_columns == ENG_MAX_COLUMNS)
+        return sx_err_set(err, SX_EINPUT, "at most %u named vectors are supported",
+                          ENG_MAX_COLUMNS);
+    sx_docb_init(&one, e->mem, 0);
+    sx_docb_init(&map, e->mem, 0);
+    sx_docb_init(&single, e->mem, 0);
+    if (conf.p && is_dense)
+        put_dense(&one, dense);
+    else if (conf.p)
+        put_sparse(&one, sparse);
+    struct sx_doc added = conf.p ? sx_docb_end(&one) : (struct sx_doc){NULL, 0, 0};
+    /* A single vector becomes the unnamed member of a map as soon as dense names change. */
+    if (is_dense && is_single(vectors)) {
+        sx_docb_obj(&single);
+        sx_docb_key(&single, unnamed.p, 0);
+        sx_docb_doc(&single, vectors);
+        sx_docb_close(&single);
+        vectors = sx_docb_end(&single);
+    }
+    put_map(&map, is_dense ? vectors : sparse_map, name, added);
+    struct sx_doc changed = sx_docb_end(&map);
+    if (!changed.p || !vectors.p || (conf.p && !added.p))
+        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = with_vectors(e, old, is_dense ? changed : vectors, is_dense ? sparse_map : changed,
+                          out, err);
+    for (uint32_t i = 0; rc == 0 && i < (*out)->n_columns; i++) {
+        struct eng_column_conf *c = &(*out)->columns[i];
+        const struct eng_column_conf *was = eng_config_column(old, c->name);
+        c->id = was ? was->id : id;
+        c->slot = was ? was->slot : slot;
+    }
+    sx_docb_fini(&single);
+    sx_docb_fini(&map);
+    sx_docb_fini(&one);
+    return rc;
+}
+
+void eng_config_save_columns(const struct eng_config *c, struct sx_docb *b)
+{
+    struct sx_doc params = sx_doc_get(c->doc, "params");
+    put_member(b, "vectors", sx_doc_get(params, "vectors"));
+    if (sx_doc_get(params, "sparse_vectors").p)
+        put_member(b, "sparse_vectors", sx_doc_get(params, "sparse_vectors"));
+    sx_docb_ckey(b, "columns");
+    sx_docb_arr(b);
+    for (uint32_t i = 0; i < c->n_columns; i++) {
+        sx_docb_obj(b);
+        sx_docb_ckey(b, "name");
+        sx_docb_str(b, c->columns[i].name.p, c->columns[i].name.n);
+        sx_docb_ckey(b, "id");
+        sx_docb_u64(b, c->columns[i].id);
+        sx_docb_ckey(b, "slot");
+        sx_docb_u64(b, c->columns[i].slot);
+        sx_docb_close(b);
+    }
+    sx_docb_close(b);
+}
+
+int eng_config_restore(struct eng *e,
+                       const struct eng_config *base,
+                       struct sx_doc saved,
+                       struct eng_config **out,
+                       struct sx_err *err)
+{
+    struct sx_doc columns = sx_doc_get(saved, "columns");
+    int rc = with_vectors(e, base, sx_doc_get(saved, "vectors"),
+                          sx_doc_get(saved, "sparse_vectors"), out, err);
+    uint32_t found = 0;
+    for (uint32_t i = 0; rc == 0 && i < sx_doc_count(columns); i++) {
+        struct sx_doc d = sx_doc_elem(columns, i);
+        struct sx_str name = sx_doc_str(sx_doc_get(d, "name"));
+        struct eng_column_conf *c =
+            (struct eng_column_conf *)(uintptr_t)eng_config_column(*out, name);
+        uint64_t id = (uint64_t)sx_doc_get_i64(d, "id", -1);
+        uint64_t slot = (uint64_t)sx_doc_get_i64(d, "slot", -1);
+        if (!c || id >= UINT32_MAX || slot >= ENG_MAX_COLUMNS)
+            break;
+        c->id = (uint32_t)id;
+        c->slot = (uint32_t)slot;
+        found++;
+    }
+    if (rc == 0 && found != (*out)->n_columns) {
+        eng_config_destroy(e, *out);
+        rc = sx_err_set(err, SX_ECORRUPT, "manifest: the saved vector names do not fit");
+    }
+    return rc;
 }

@@ -9,17 +9,23 @@
 
 #include "engine.h"
 
+/* Dense vectors are rows of one stride. Multivectors and sparse vectors are blobs: a node is then a
+ * row with the blob's locator. */
+enum { ENG_COL_DENSE = 0, ENG_COL_MULTI = 1, ENG_COL_SPARSE = 2 };
+
 struct eng_column_conf {
-    struct sx_str name; /* inside the config's document */
-    uint32_t id;        /* never used again in this collection */
-    uint32_t dim, dtype, is_multi;
-    const struct sx_provider *distance;
+    struct sx_str name;  /* inside the config's document */
+    uint32_t id;         /* never used again in this collection */
+    uint32_t slot;       /* place in tables of columns, free again once the column is gone */
+    uint32_t kind;       /* ENG_COL_* */
+    uint32_t dim, dtype; /* of a dense vector, or of each row of a multivector */
+    const struct sx_provider *distance; /* NULL: sparse */
     const char *rows_kind;
 };
 
 struct eng_config {
     struct sx_doc doc; /* owned bytes */
-    uint32_t n_columns, n_sparse;
+    uint32_t n_columns, pad;
     uint64_t segment_bytes; /* of the log */
     uint32_t n_segments;    /* as reported */
     uint32_t is_named;      /* vectors is a map */
@@ -32,9 +38,28 @@ struct eng_config {
 int eng_config_build(struct eng *e, struct sx_doc body, struct sx_doc *out, struct sx_err *err);
 /* Parses a canonical document; takes doc's bytes on success. */
 int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, struct sx_err *err);
+/* The configuration after a vector name was added (conf: {"dense": {...}} or {"sparse": {...}}) or
+ * removed (conf absent). Columns that stay keep id and slot, a new one gets the given ones. A
+ * change that changes nothing sets *out to NULL. SX_EINPUT with the client's text when the name
+ * exists with another configuration. The result owns its document. */
+int eng_config_change(struct eng *e,
+                      const struct eng_config *old,
+                      struct sx_str name,
+                      struct sx_doc conf,
+                      uint32_t id,
+                      uint32_t slot,
+                      struct eng_config **out,
+                      struct sx_err *err);
+/* The configuration with its vectors as eng_config_save_columns() wrote them. */
+int eng_config_restore(struct eng *e,
+                       const struct eng_config *base,
+                       struct sx_doc saved,
+                       struct eng_config **out,
+                       struct sx_err *err);
+/* Members of an open object: the vectors of the configuration, with ids and slots. */
+void eng_config_save_columns(const struct eng_config *c, struct sx_docb *b);
 void eng_config_destroy(struct eng *e, struct eng_config *c);
-/* The column of that name, NULL when there is none (also for sparse names). */
+/* The column of that name, NULL when there is none. */
 const struct eng_column_conf *eng_config_column(const struct eng_config *c, struct sx_str name);
-int eng_config_has_sparse(const struct eng_config *c, struct sx_str name);
 
 #endif

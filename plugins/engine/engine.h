@@ -7,14 +7,16 @@
  *   manifest.c   what is durable: written at a checkpoint, read at open
  *   table.c      the row table: rows, locations per column, died numbers, dead bits
  *   column.c     one vector column: its store, distance, index, node -> row
- *   change.c     one operation applied to the table, from a request or from the log
- *   record.c     bodies of log records, both ways
- *   commit.c     the committer: one fdatasync for all operations of all shards that are due
- *   checkpoint.c flush, manifest, trim
- *   scrub.c      contents against checksums, in the background
- *   wal.c ids.c  the log and the id maps
- *   op_*.c       one file per family of operations
- *   fetch.c      rows -> records (payload, vectors) for replies
+ *   schema.c     which payload indexes there are
+ *   field*.c     one payload index: parts that grow, are sealed, saved, asked; part_*.c kinds of
+ * values filter*.c    filters compiled and evaluated on documents; plan.c over a view, with the
+ * indexes text*.c      words of texts; bm25.c texts as sparse vectors write.c      the way of a
+ * write: prepare on a worker, resolve and apply on the strand change.c     one operation applied to
+ * the table, from a request or from the log record.c     bodies of log records commit.c     the
+ * committer: one fdatasync for all operations of all shards that are due checkpoint.c flush,
+ * manifest, trim scrub.c      contents against checksums, in the background wal.c ids.c  the log
+ * and the id maps op_*.c       one file per family of operations fetch.c      rows -> records
+ * (payload, vectors) for replies
  *
  * Data flows request -> op_* -> strand (change) -> log -> table -> view -> readers. Readers take a
  * view inside an epoch and never lock. Lock order: catalog, shard, committer. */
@@ -55,6 +57,7 @@ struct eng_conf {
 };
 
 struct eng_catalog;
+struct eng_analyzer;
 
 struct eng {
     const struct sx_host *host;
@@ -72,7 +75,8 @@ struct eng {
     struct eng_catalog *catalog;
     struct eng_committer *committer;
     struct eng_scrub *scrub;
-    uint32_t max_open; /* shards */
+    struct eng_analyzer *plain_text; /* of text conditions without an index */
+    uint32_t max_open;               /* shards */
     _Atomic uint32_t n_open;
     _Atomic uint32_t is_stopping; /* the pools are about to end, or have ended */
 };
@@ -83,6 +87,7 @@ struct eng_call {
     struct sx_op *op;
     struct eng_collection *col; /* a reference, or NULL */
     struct eng_shard *shard;
+    void *writing, *reading; /* of write.c and plan_run.c */
     struct sx_reply reply;
     uint64_t number;       /* of a write */
     struct eng_call *next; /* in the shard's or committer's queue */
@@ -115,7 +120,10 @@ void eng_op_points_get(struct eng_call *c);
 void eng_op_scroll(struct eng_call *c);
 void eng_op_count(struct eng_call *c);
 void eng_op_query(struct eng_call *c);
-void eng_op_upsert(struct eng_call *c);
-void eng_op_points_delete(struct eng_call *c);
+void eng_op_write(struct eng_call *c); /* every change of points, batches too */
+void eng_op_index_create(struct eng_call *c);
+void eng_op_index_delete(struct eng_call *c);
+void eng_op_vector_name(struct eng_call *c);
+void eng_op_facet(struct eng_call *c);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "project.h"
+#include "schema.h"
 
 #include "sextant/sx_ban.h"
 
@@ -76,6 +77,46 @@ static int wants(const struct sx_selector *sel, struct sx_str name)
     return 0;
 }
 
+/* The vectors of a multi or sparse column, one blob after the other. */
+struct blob_sink {
+    const struct eng_column *c;
+    struct sx_str name;
+    struct sx_arena *arena;
+    struct sx_record *records;
+    const uint32_t *at;
+    struct sx_err *err;
+};
+
+static int blob_one(void *arg, uint32_t i, const void *p, uint32_t n)
+{
+    struct blob_sink *k = arg;
+    const struct eng_column *c = k->c;
+    struct sx_record *rec = &k->records[k->at[i]];
+    struct sx_vec_out *v = (struct sx_vec_out *)(uintptr_t)&rec->vectors[rec->n_vectors];
+    uint32_t count, dim = c->conf->dim;
+    if (!eng_column_fits(c, p, n))
+        return sx_err_set(k->err, SX_ECORRUPT, "a vector of '%.*s' has an impossible length",
+                          (int)c->conf->name.n, c->conf->name.p);
+    memcpy(&count, p, 4);
+    const uint8_t *data = (const uint8_t *)p + 8;
+    int is_sparse = c->conf->kind == ENG_COL_SPARSE;
+    float *f = sx_arena_alloc(k->arena, ((uint64_t)count * (is_sparse ? 2 : dim) + 1) * 4);
+    if (!f)
+        return sx_err_set(k->err, SX_ENOMEM, "out of memory");
+    if (is_sparse) {
+        uint32_t *indices = (uint32_t *)(void *)(f + count);
+        memcpy(indices, data, count * 4ull);
+        memcpy(f, data + count * 4ull, count * 4ull);
+        *v = (struct sx_vec_out){k->name, SX_VEC_SPARSE, count, 1, 0, f, indices};
+    } else {
+        for (uint32_t r = 0; r < count; r++)
+            eng_column_decode(c, data + (uint64_t)r * c->vector_bytes, f + (uint64_t)r * dim);
+        *v = (struct sx_vec_out){k->name, SX_VEC_MULTI, dim, count, 0, f, NULL};
+    }
+    rec->n_vectors++;
+    return 0;
+}
+
 static int fetch_column(struct eng_shard *s,
                         const struct eng_reader *r,
                         uint32_t ci,
@@ -85,12 +126,15 @@ static int fetch_column(struct eng_shard *s,
                         struct sx_record *records,
                         struct sx_err *err)
 {
-    const struct eng_column *c = &s->table.columns[ci];
+    const struct eng_column *c = s->table.columns[ci];
     const struct sx_rows_ops *ops = c->rows_p->ops;
+    /* The reply outlives the epoch, the column perhaps not. */
+    struct sx_str name = {sx_arena_strdup(arena, c->conf->name.p, c->conf->name.n), c->conf->name.n,
+                          0};
     uint32_t *locs = sx_arena_alloc(arena, n * sizeof(*locs)),
              *at = sx_arena_alloc(arena, n * 4ull);
     uint32_t m = 0;
-    if (!locs || !at)
+    if (!locs || !at || !name.p)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     for (uint32_t i = 0; i < n; i++) {
         uint32_t loc = eng_reader_loc(r, ci, rows[i]);
@@ -100,16 +144,24 @@ static int fetch_column(struct eng_shard *s,
         }
     }
     uint8_t *raw = sx_arena_alloc(arena, (uint64_t)m * c->row_bytes + 1);
-    float *out = sx_arena_alloc(arena, (uint64_t)m * c->conf->dim * sizeof(float) + 1);
+    float *out =
+        sx_arena_alloc(arena, c->blobs ? 1 : (uint64_t)m * c->conf->dim * sizeof(float) + 1);
     if (!raw || !out)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     int rc = ops->gather(c->rows_p->self, c->vec, locs, m, raw, err);
+    if (rc == 0 && c->blobs) {
+        const struct sx_provider *bp = s->table.blobs_p;
+        struct blob_sink sink = {c, name, arena, records, at, err};
+        return ((const struct sx_blobs_ops *)bp->ops)
+            ->get(bp->self, c->blobs, (const sx_locator *)(const void *)raw, m, blob_one, &sink,
+                  err);
+    }
     for (uint32_t i = 0; rc == 0 && i < m; i++) {
         struct sx_record *rec = &records[at[i]];
         struct sx_vec_out *v = (struct sx_vec_out *)(uintptr_t)&rec->vectors[rec->n_vectors++];
         float *f = out + (uint64_t)i * c->conf->dim;
         eng_column_decode(c, raw + (uint64_t)i * c->row_bytes, f);
-        *v = (struct sx_vec_out){c->conf->name, SX_VEC_DENSE, c->conf->dim, 1, 0, f, NULL};
+        *v = (struct sx_vec_out){name, SX_VEC_DENSE, c->conf->dim, 1, 0, f, NULL};
     }
     return rc;
 }
@@ -123,13 +175,14 @@ static int fetch_vectors(struct eng_shard *s,
                          struct sx_record *records,
                          struct sx_err *err)
 {
+    const struct eng_config *config = r->v->schema->config;
     for (uint32_t i = 0; sel->mode == SX_SEL_INCLUDE && i < sel->n; i++) {
         const struct sx_str *name = &sel->names[i];
-        if (!eng_config_column(s->config, *name) && !eng_config_has_sparse(s->config, *name))
+        if (!eng_config_column(config, *name))
             return sx_err_set(err, SX_EINPUT, "Not existing vector name error: %.*s",
                               (int)(name->n > 200 ? 200 : name->n), name->p);
     }
-    uint32_t nc = s->table.n_columns ? s->table.n_columns : 1;
+    uint32_t nc = config->n_columns ? config->n_columns : 1;
     struct sx_vec_out *slots = sx_arena_alloc(arena, (uint64_t)n * nc * sizeof(*slots));
     if (!slots)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
@@ -137,10 +190,10 @@ static int fetch_vectors(struct eng_shard *s,
         records[i].flags |= SX_REC_VECTORS;
         records[i].vectors = slots + (uint64_t)i * nc;
     }
-    for (uint32_t c = 0; c < s->table.n_columns; c++) {
-        if (!wants(sel, s->table.columns[c].conf->name))
+    for (uint32_t c = 0; c < config->n_columns; c++) {
+        if (!wants(sel, config->columns[c].name))
             continue;
-        int rc = fetch_column(s, r, c, rows, n, arena, records, err);
+        int rc = fetch_column(s, r, config->columns[c].slot, rows, n, arena, records, err);
         if (rc != 0)
             return rc;
     }
@@ -172,7 +225,10 @@ int eng_fetch(struct eng_shard *s,
         if (rc == SX_ECORRUPT)
             eng_shard_damaged(s, err);
     }
-    if (rc == 0 && n && vectors->mode != SX_SEL_NONE)
+    if (rc == 0 && n && vectors->mode != SX_SEL_NONE) {
         rc = fetch_vectors(s, r, rows, n, vectors, arena, records, err);
+        if (rc == SX_ECORRUPT)
+            eng_shard_damaged(s, err);
+    }
     return rc;
 }

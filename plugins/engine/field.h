@@ -40,15 +40,21 @@ struct eng_field_conf {
 };
 
 /* A new index without parts; the open part begins at row `first` (what lies below is to be built).
- * schema is borrowed until destroy. */
+ * schema is borrowed until destroy, conf for the call, but eng and dir until destroy.
+ * SX_EUNSUPPORTED for a type that has no kind of parts. */
 int eng_field_create(const struct eng_field_conf *conf,
                      const struct eng_field_schema *schema,
                      uint32_t first,
                      struct eng_field **out,
                      struct sx_err *err);
-/* Maps the saved parts that lie wholly below n_rows (the rows the manifest counts); damaged,
- * foreign or overlapping files are logged, removed and left to be built. The open part begins at
- * n_rows rounded down to where the last part ends. */
+/* [blocking] Maps the saved parts that lie wholly below n_rows (the rows the manifest counts);
+ * damaged, foreign or overlapping files are logged, removed and left to be built. The open part
+ * begins at n_rows; what lies between the saved parts and it is a gap, to be built like any other.
+ *
+ * Only heads and lengths are read here. Contents are checked when a part is first asked (checksum
+ * and every offset, some 0.2 ms a part): checking them at open would read every index of every
+ * shard at each start, and not checking them would let a flipped bit lead a search out of bounds. A
+ * part that turns out to be damaged counts as a gap from then on. */
 int eng_field_open(const struct eng_field_conf *conf,
                    const struct eng_field_schema *schema,
                    uint32_t n_rows,
@@ -80,7 +86,8 @@ struct eng_field_job {
     void *priv;
 };
 int eng_field_next(struct eng_field *f, struct eng_field_job *job);
-/* BUILD: called for each live row of [lo, hi) in order, before run. doc.p NULL = {}. */
+/* BUILD: called for each row of [lo, hi) that some view may still see, in order, before run. doc.p
+ * NULL = {}. Rows left out have no values and are not looked at again. */
 int eng_field_build_add(struct eng_field_job *job,
                         uint32_t row,
                         struct sx_doc payload,
@@ -94,7 +101,9 @@ uint32_t eng_field_covered(const struct eng_field *f, uint32_t n_rows);
  */
 
 /* The leaf's schema->field must be this index. Rows of the chunk below `fill` are split: sets bits
- * in yes and in maybe (both zeroed by the caller); rows in neither do not match. */
+ * in yes and in maybe (both zeroed by the caller, never the same row in both); rows in neither do
+ * not match. Of a leaf that is only covered all the rows found are maybe. Leaves inside of nested
+ * conditions are asked about points, not elements: what is found may hold such an element. */
 void eng_field_mask(const struct eng_field *f,
                     const struct eng_leaf *leaf,
                     uint32_t chunk,
@@ -106,7 +115,8 @@ void eng_field_mask(const struct eng_field *f,
 int eng_field_answers(const struct eng_field_schema *s, const struct eng_leaf *leaf);
 
 /* How many points match, by the rules of the estimator; n_points: of the shard. Dead rows are
- * discounted in proportion (live: share of the covered rows that live). */
+ * discounted in proportion (n_points over the rows that parts cover), and so are rows that no part
+ * covers yet counted in. */
 struct eng_estimate {
     uint64_t min, exp, max;
 };
@@ -163,7 +173,8 @@ int eng_order_create(const struct eng_field *f,
  * once. 0 at the end. */
 int eng_order_next(struct eng_order *o, struct eng_order_entry *e);
 /* Rows of the view that no part covers, [lo, hi) ranges, for reading documents: i-th, 0 past the
- * last. */
+ * last. Parts are checked as by their first use: call it after the last question to the index, and
+ * what that question left out is listed. */
 int eng_field_gap(
     const struct eng_field *f, uint32_t n_rows, uint32_t i, uint32_t *lo, uint32_t *hi);
 /* The values of one document in the order's terms, at most max, distinct; returns how many. */

@@ -159,6 +159,23 @@ static struct sx_store_mark get_mark(struct sx_doc d, const char *key)
     return (struct sx_store_mark){get_u64(m, "count"), (uint32_t)get_u64(m, "tail_crc"), 0};
 }
 
+static void put_blobs_mark(struct sx_docb *b, const char *key, const struct sx_blobs_mark *m)
+{
+    sx_docb_ckey(b, key);
+    sx_docb_obj(b);
+    put_u64(b, "segment", m->segment);
+    put_u64(b, "bytes", m->bytes);
+    put_u64(b, "tail_crc", m->tail_crc);
+    sx_docb_close(b);
+}
+
+static struct sx_blobs_mark get_blobs_mark(struct sx_doc d, const char *key)
+{
+    struct sx_doc m = sx_doc_get(d, key);
+    return (struct sx_blobs_mark){(uint32_t)get_u64(m, "segment"), (uint32_t)get_u64(m, "tail_crc"),
+                                  get_u64(m, "bytes")};
+}
+
 static int write_dead(struct eng *e,
                       struct sx_dir *dir,
                       const struct sx_store_id *id,
@@ -188,9 +205,7 @@ int eng_manifest_write(struct eng *e,
     put_u64(&b, "operation", m->operation);
     put_u64(&b, "dead", m->n_dead);
     put_mark(&b, "rows", &m->rows);
-    put_u64(&b, "payload_segment", m->payload_segment);
-    put_u64(&b, "payload_bytes", m->payload_bytes);
-    put_u64(&b, "payload_tail", m->payload_tail);
+    put_blobs_mark(&b, "payload", &m->payload);
     sx_docb_ckey(&b, "columns");
     sx_docb_arr(&b);
     for (uint32_t i = 0; i < m->n_columns; i++) {
@@ -198,9 +213,14 @@ int eng_manifest_write(struct eng *e,
         put_u64(&b, "id", m->columns[i].id);
         put_mark(&b, "vec", &m->columns[i].vec);
         put_mark(&b, "loc", &m->columns[i].loc);
+        put_blobs_mark(&b, "blobs", &m->columns[i].blobs);
         sx_docb_close(&b);
     }
     sx_docb_close(&b);
+    if (m->schema.p) {
+        sx_docb_ckey(&b, "schema");
+        sx_docb_doc(&b, m->schema);
+    }
     sx_docb_close(&b);
     struct sx_doc d = sx_docb_end(&b);
     head_fill(&h, SX_FILE_MANIFEST, id, m->generation);
@@ -215,6 +235,19 @@ int eng_manifest_write(struct eng *e,
     return rc;
 }
 
+static int copy_schema(struct eng *e, struct sx_doc d, struct eng_manifest *out, struct sx_err *err)
+{
+    struct sx_doc schema = sx_doc_get(d, "schema");
+    if (!schema.p)
+        return 0;
+    uint8_t *copy = e->mem->alloc(e->mem, schema.n);
+    if (!copy)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    memcpy(copy, schema.p, schema.n);
+    out->schema = (struct sx_doc){copy, schema.n, 0};
+    return 0;
+}
+
 static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out, struct sx_err *err)
 {
     struct sx_doc cols = sx_doc_get(d, "columns");
@@ -223,9 +256,7 @@ static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out,
     out->operation = get_u64(d, "operation");
     out->n_dead = get_u64(d, "dead");
     out->rows = get_mark(d, "rows");
-    out->payload_segment = (uint32_t)get_u64(d, "payload_segment");
-    out->payload_bytes = get_u64(d, "payload_bytes");
-    out->payload_tail = (uint32_t)get_u64(d, "payload_tail");
+    out->payload = get_blobs_mark(d, "payload");
     out->n_columns = sx_doc_count(cols);
     if (out->n_columns > ENG_MAX_COLUMNS || out->rows.count >= ENG_NO_ROW ||
         out->n_dead > out->rows.count)
@@ -235,6 +266,7 @@ static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out,
         out->columns[i].id = (uint32_t)get_u64(c, "id");
         out->columns[i].vec = get_mark(c, "vec");
         out->columns[i].loc = get_mark(c, "loc");
+        out->columns[i].blobs = get_blobs_mark(c, "blobs");
         if (out->columns[i].vec.count >= ENG_NO_LOC || out->columns[i].loc.count != out->rows.count)
             return sx_err_set(err, SX_ECORRUPT, "manifest: impossible counts of column %u", i);
     }
@@ -265,6 +297,8 @@ int eng_manifest_read(struct eng *e,
     }
     if (rc == 0)
         rc = parse((struct sx_doc){body, n, 0}, h.generation, out, err);
+    if (rc == 0)
+        rc = copy_schema(e, (struct sx_doc){body, n, 0}, out, err);
     e->mem->release(e->mem, body);
     if (rc != 0 || out->n_dead == 0)
         return rc;
@@ -279,11 +313,15 @@ int eng_manifest_read(struct eng *e,
     }
     if (rc == 0)
         out->dead = (uint64_t *)(void *)body;
+    else
+        eng_manifest_fini(e, out);
     return rc;
 }
 
 void eng_manifest_fini(struct eng *e, struct eng_manifest *m)
 {
     e->mem->release(e->mem, m->dead);
+    e->mem->release(e->mem, (void *)(uintptr_t)m->schema.p);
     m->dead = NULL;
+    m->schema.p = NULL;
 }

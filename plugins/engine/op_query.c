@@ -9,6 +9,9 @@
 
 #include "catalog.h"
 #include "fetch.h"
+#include "schema.h"
+#include "walk.h"
+#include "write.h"
 
 #include "sextant/sx_ban.h"
 
@@ -26,28 +29,30 @@ struct job {
     const struct sx_query *q;
     struct eng_column *col;
     uint32_t ci, n, want, skip_id; /* skip_id: drop the query's own point */
-    uint32_t is_full, pad;         /* all wanted points and the ties of the last are there */
+    uint32_t is_full, is_nothing;  /* all wanted points and the ties of the last are there */
     const float *vector;
     struct found *found;
+    struct eng_plan *plan;          /* of its filter, NULL = none */
+    const uint64_t *const *allowed; /* its bits by chunk, once computed */
+    uint64_t n_allowed;
 };
 
 /* --- resolving -----------------------------------------------------------------------------------
  */
 
-static int column_of(struct eng_call *c, struct job *j)
+static int column_of(struct eng_call *c, const struct eng_reader *r, struct job *j)
 {
     const struct sx_query *q = j->q;
     struct eng_shard *s = c->shard;
-    const struct eng_column_conf *cc = eng_config_column(s->config, q->using_name);
+    const struct eng_column_conf *cc = eng_config_column(r->v->schema->config, q->using_name);
     if (q->lookup_vector.p && q->vector.kind == SX_VEC_ID &&
         (q->lookup_vector.n != q->using_name.n ||
          memcmp(q->lookup_vector.p, q->using_name.p, q->using_name.n) != 0))
         return sx_err_set(&c->err, SX_EUNSUPPORTED, "lookup_from another vector");
-    if (!cc) {
-        if (!eng_config_has_sparse(s->config, q->using_name))
-            return sx_err_set(&c->err, SX_EINPUT, "Not existing vector name error: %.*s",
-                              (int)(q->using_name.n > 200 ? 200 : q->using_name.n),
-                              q->using_name.p);
+    if (!cc)
+        return sx_err_set(&c->err, SX_EINPUT, "Not existing vector name error: %.*s",
+                          (int)(q->using_name.n > 200 ? 200 : q->using_name.n), q->using_name.p);
+    if (cc->kind == ENG_COL_SPARSE) {
         if (q->vector.kind == SX_VEC_DENSE || q->vector.kind == SX_VEC_MULTI)
             return sx_err_set(&c->err, SX_EINPUT,
                               "Conversion between sparse and regular vectors failed");
@@ -56,13 +61,13 @@ static int column_of(struct eng_call *c, struct job *j)
     if (q->vector.kind == SX_VEC_SPARSE)
         return sx_err_set(&c->err, SX_EINPUT,
                           "Conversion between sparse and regular vectors failed");
-    if (cc->is_multi)
+    if (cc->kind == ENG_COL_MULTI)
         return sx_err_set(&c->err, SX_EUNSUPPORTED, "queries on multivectors");
     if (q->vector.kind == SX_VEC_MULTI)
         return sx_err_set(&c->err, SX_EINPUT,
                           "Conversion between multi and regular vectors failed");
-    j->ci = cc->id;
-    j->col = &s->table.columns[cc->id];
+    j->ci = cc->slot;
+    j->col = s->table.columns[cc->slot];
     return 0;
 }
 
@@ -92,7 +97,7 @@ static int vector_of_id(struct eng_call *c, const struct eng_reader *r, struct j
 static int resolve(struct eng_call *c, const struct eng_reader *r, struct job *j)
 {
     const struct sx_query *q = j->q;
-    int rc = column_of(c, j);
+    int rc = column_of(c, r, j);
     if (rc != 0)
         return rc;
     uint32_t dim = j->col->conf->dim;
@@ -124,11 +129,36 @@ static int resolve(struct eng_call *c, const struct eng_reader *r, struct job *j
     uint32_t nodes = r->v->columns[j->ci].n_nodes;
     /* indexed_only leaves out what has no graph and is too large to be scanned in passing. */
     if (q->indexed_only &&
-        (uint64_t)j->col->row_bytes * r->v->n_live > c->shard->config->small_bytes)
+        (uint64_t)j->col->row_bytes * r->v->n_live > r->v->schema->config->small_bytes)
         nodes = 0;
     j->want = want < nodes ? (uint32_t)want : nodes;
     j->found = sx_arena_alloc(c->op->arena, (j->want + TIES_MAX + 1ull) * sizeof(*j->found));
     return j->found ? 0 : sx_err_set(&c->err, SX_ENOMEM, "out of memory");
+}
+
+/* The bits of the rows that may be found. Nearest neighbours need them all; a list by id asks row
+ * by row. */
+static int filter(struct eng_call *c, const struct eng_reader *r, struct job *j)
+{
+    struct sx_arena *arena = c->op->arena;
+    int rc = eng_plan_create(c->shard, r, j->q->filter, arena, &j->plan, &c->err);
+    if (rc != 0 || !j->col || eng_plan_filter(j->plan)->root->kind == ENG_NODE_TRUE)
+        return rc;
+    uint32_t n = r->v->n_chunks;
+    const uint64_t **chunks = sx_arena_zalloc(arena, (n + 1ull) * sizeof(*chunks));
+    struct eng_bits *bits = sx_arena_alloc(arena, (n + 1ull) * sizeof(*bits));
+    if (!chunks || !bits)
+        return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
+    for (uint32_t i = 0; rc == 0 && i < n; i++) {
+        rc = eng_plan_chunk(j->plan, i, &bits[i], &c->err);
+        chunks[i] = bits[i].w;
+        for (uint32_t k = 0; k < ENG_BITS_WORDS; k++)
+            j->n_allowed += (uint64_t)__builtin_popcountll(bits[i].w[k]);
+    }
+    j->allowed = chunks;
+    if (j->n_allowed < j->want)
+        j->want = (uint32_t)j->n_allowed;
+    return rc;
 }
 
 /* --- searching -----------------------------------------------------------------------------------
@@ -151,6 +181,11 @@ take_hits(const struct eng_reader *r, struct job *j, const struct sx_hit *hits, 
             if (sx_id_cmp(&id, &j->q->vector.id) == 0)
                 row = ENG_NO_ROW;
         }
+        /* A node whose newest row this view does not know was handed back unjudged. */
+        if (row != ENG_NO_ROW && j->allowed &&
+            !(j->allowed[row >> SX_CHUNK_SHIFT][(row & (SX_CHUNK_ROWS - 1)) >> 6] >> (row & 63) &
+              1))
+            row = ENG_NO_ROW;
         if (row == ENG_NO_ROW)
             continue;
         j->found[j->n].row = row;
@@ -176,6 +211,8 @@ static int search(struct eng_call *c,
     struct sx_rows rows, row_of;
     uint32_t k = 0, nodes = r->v->columns[jobs[0].ci].n_nodes;
 
+    vis.allowed = jobs[0].allowed;
+    vis.n_allowed = jobs[0].n_allowed;
     ((const struct sx_rows_ops *)col->rows_p->ops)->rows(col->rows_p->self, col->vec, &rows);
     if (eng_reader_row_of(r, jobs[0].ci, &row_of))
         vis.row_of = &row_of;
@@ -333,35 +370,22 @@ static int finish_nearest(struct eng_call *c,
 /* No query: ascending id, score 1, version 0. */
 static int list_by_id(struct eng_call *c,
                       const struct eng_reader *r,
-                      const struct sx_query *q,
+                      struct job *j,
                       struct sx_record_list *out)
 {
+    const struct sx_query *q = j->q;
     struct sx_arena *arena = c->op->arena;
-    struct eng_ids *ids = c->shard->table.ids;
-    const struct eng_ids_view *v = eng_ids_view(ids);
-    uint64_t max = q->limit < r->v->n_live ? q->limit : r->v->n_live, skip = q->offset;
-    struct eng_ids_cursor *cur = sx_arena_alloc(arena, eng_ids_cursor_size(v));
-    uint32_t *rows = sx_arena_alloc(arena, (max ? max : 1) * 4), n = 0;
-    struct sx_id id;
-    if (!cur || !rows)
-        return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
-    eng_ids_seek(ids, v, NULL, cur);
-    while (n < max && eng_ids_next(cur, &id)) {
-        uint32_t row = eng_reader_find(r, &id);
-        if (row == ENG_NO_ROW)
-            continue;
-        if (skip)
-            skip--;
-        else
-            rows[n++] = row;
-    }
-    struct sx_record *rec = sx_arena_zalloc(arena, (n ? n : 1) * sizeof(*rec));
+    struct eng_page page = {.skip = q->offset, .max = q->limit};
+    int rc = eng_walk(c->shard, r, j->plan, arena, &page, &c->err);
+    if (rc != 0)
+        return rc;
+    struct sx_record *rec = sx_arena_zalloc(arena, (page.n + 1ull) * sizeof(*rec));
     if (!rec)
         return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
     out->records = rec;
-    out->n = n;
-    int rc = eng_fetch(c->shard, r, rows, n, &q->payload, &q->vectors, arena, rec, &c->err);
-    for (uint32_t i = 0; i < n; i++) {
+    out->n = page.n;
+    rc = eng_fetch(c->shard, r, page.rows, page.n, &q->payload, &q->vectors, arena, rec, &c->err);
+    for (uint32_t i = 0; i < page.n; i++) {
         rec[i].score = 1.0f;
         rec[i].version = 0;
     }
@@ -402,12 +426,10 @@ static void timeout_text(struct eng_call *c)
 static int run_all(struct eng_call *c,
                    const struct eng_reader *r,
                    struct sx_worker *w,
+                   struct job *jobs,
                    struct sx_record_list *lists)
 {
     const struct sx_args_query *a = c->op->args;
-    struct job *jobs = sx_arena_zalloc(c->op->arena, (a->n ? a->n : 1) * sizeof(*jobs));
-    if (!jobs)
-        return sx_err_set(&c->err, SX_ENOMEM, "out of memory");
     for (uint32_t i = 0; i < a->n; i++) {
         int rc = check_lookup(c, &a->queries[i]);
         if (rc != 0)
@@ -415,15 +437,22 @@ static int run_all(struct eng_call *c,
     }
     for (uint32_t i = 0; i < a->n; i++) {
         jobs[i].q = &a->queries[i];
-        int rc = a->queries[i].kind == SX_Q_NEAREST ? resolve(c, r, &jobs[i]) : 0;
+        int rc = eng_check_shards(&a->queries[i].shards, 0, &c->err);
+        jobs[i].is_nothing = rc == 1;
+        if (rc >= 0)
+            rc = a->queries[i].kind == SX_Q_NEAREST ? resolve(c, r, &jobs[i]) : 0;
+        if (rc == 0 && a->queries[i].filter)
+            rc = filter(c, r, &jobs[i]);
         if (rc != 0)
             return rc;
     }
     for (uint32_t i = 0, n; i < a->n; i += n) {
         n = 1;
-        if (!jobs[i].col)
+        if (!jobs[i].col || jobs[i].is_nothing)
             continue;
-        while (i + n < a->n && n < 32 && jobs[i + n].col == jobs[i].col)
+        /* One pass serves queries with the same rows to look at. */
+        while (i + n < a->n && n < 32 && jobs[i + n].col == jobs[i].col && !jobs[i].allowed &&
+               !jobs[i + n].allowed)
             n++;
         int rc = search(c, r, w, &jobs[i], n);
         if (rc == SX_ETIMEOUT)
@@ -432,8 +461,10 @@ static int run_all(struct eng_call *c,
             return rc;
     }
     for (uint32_t i = 0; i < a->n; i++) {
+        if (jobs[i].is_nothing)
+            continue;
         int rc = jobs[i].col ? finish_nearest(c, r, &jobs[i], &lists[i])
-                             : list_by_id(c, r, jobs[i].q, &lists[i]);
+                             : list_by_id(c, r, &jobs[i], &lists[i]);
         if (rc != 0)
             return rc;
     }
@@ -450,8 +481,15 @@ static void query_run(struct eng_call *c, struct sx_worker *w)
         eng_call_fail(c, SX_ENOMEM, "out of memory");
         return;
     }
+    struct job *jobs = sx_arena_zalloc(c->op->arena, (a->n ? a->n : 1) * sizeof(*jobs));
+    if (!jobs) {
+        eng_call_fail(c, SX_ENOMEM, "out of memory");
+        return;
+    }
     eng_shard_read_begin(c->shard, &r);
-    int rc = run_all(c, &r, w, lists);
+    int rc = run_all(c, &r, w, jobs, lists);
+    for (uint32_t i = 0; i < a->n; i++)
+        eng_plan_destroy(jobs[i].plan);
     eng_shard_read_end(c->shard);
     if (rc != 0) {
         eng_call_fail_err(c);
@@ -466,16 +504,18 @@ static void query_run(struct eng_call *c, struct sx_worker *w)
 
 static uint64_t cost_of(struct eng_call *c, const struct sx_query *q, const struct eng_reader *r)
 {
+    if (q->filter)
+        return UINT64_MAX / 2;
     if (q->kind != SX_Q_NEAREST)
         return q->limit > 1000 || q->offset > 1000 ? UINT64_MAX : (q->limit + q->offset) * 2000;
-    const struct eng_column_conf *cc = eng_config_column(c->shard->config, q->using_name);
-    if (!cc)
+    const struct eng_column_conf *cc = eng_config_column(r->v->schema->config, q->using_name);
+    if (!cc || cc->kind != ENG_COL_DENSE)
         return 0;
-    struct eng_column *col = &c->shard->table.columns[cc->id];
+    struct eng_column *col = c->shard->table.columns[cc->slot];
     const struct sx_index_ops *ix = col->index_p->ops;
     uint64_t k = q->limit + q->offset;
     return ix->estimate(col->index_p->self, col->index, k > 1000000 ? 1000000u : (uint32_t)k,
-                        r->v->columns[cc->id].n_nodes, r->v->n_live, (struct sx_doc){NULL, 0, 0});
+                        r->v->columns[cc->slot].n_nodes, r->v->n_live, (struct sx_doc){NULL, 0, 0});
 }
 
 static void query_plan(struct eng_call *c, struct sx_worker *w)

@@ -1,8 +1,10 @@
-/* Operations that read points by id or in order: get, scroll, count. */
+/* Operations that read points by id, and count. */
 #include <string.h>
 
 #include "catalog.h"
 #include "fetch.h"
+#include "plan.h"
+#include "write.h"
 
 #include "sextant/sx_ban.h"
 
@@ -61,8 +63,13 @@ static void get_run(struct eng_call *c, struct sx_worker *w)
         eng_call_fail(c, SX_ENOMEM, "out of memory");
         return;
     }
+    int nothing = eng_check_shards(&a->shards, 0, &c->err);
+    if (nothing < 0) {
+        eng_call_fail_err(c);
+        return;
+    }
     eng_shard_read_begin(c->shard, &r);
-    for (uint32_t i = 0; i < a->n; i++) {
+    for (uint32_t i = 0; i < a->n && !nothing; i++) {
         uint32_t row = eng_reader_find(&r, &a->ids[i]);
         if (row != ENG_NO_ROW && is_first(seen, cap, row))
             rows[n++] = row;
@@ -91,65 +98,33 @@ void eng_op_points_get(struct eng_call *c)
     eng_call_on_shard(c, get_plan);
 }
 
-static void scroll_run(struct eng_call *c, struct sx_worker *w)
+static uint64_t count_cost(struct eng_call *c, const struct eng_reader *r, struct eng_plan *p)
 {
-    const struct sx_args_scroll *a = c->op->args;
-    struct eng_shard *s = c->shard;
-    struct eng_reader r;
-    struct sx_id id;
-    uint32_t n = 0;
-    (void)w;
-    eng_shard_read_begin(s, &r);
-    uint64_t max = a->limit < r.v->n_live ? a->limit : r.v->n_live;
-    const struct eng_ids_view *v = eng_ids_view(s->table.ids);
-    struct eng_ids_cursor *cur = sx_arena_alloc(c->op->arena, eng_ids_cursor_size(v));
-    uint32_t *rows = sx_arena_alloc(c->op->arena, (max ? max : 1) * 4);
-    int rc = 0;
-    if (!cur || !rows) {
-        rc = sx_err_set(&c->err, SX_ENOMEM, "out of memory");
-    } else {
-        eng_ids_seek(s->table.ids, v, a->has_offset ? &a->offset : NULL, cur);
-        while (eng_ids_next(cur, &id)) {
-            uint32_t row = eng_reader_find(&r, &id);
-            if (row == ENG_NO_ROW)
-                continue;
-            if (n == max) {
-                c->reply.u.records.next = id;
-                c->reply.u.records.has_next = 1;
-                break;
-            }
-            rows[n++] = row;
-        }
-        rc = reply_records(c, &r, rows, n, &a->payload, &a->vectors);
-    }
-    eng_shard_read_end(s);
-    end(c, rc, SX_R_SCROLL);
+    const struct sx_args_count *a = c->op->args;
+    (void)r;
+    return a->exact ? eng_plan_cost(p) : 0;
 }
 
-static void scroll_plan(struct eng_call *c, struct sx_worker *w)
+static int count_body(struct eng_call *c, const struct eng_reader *r, struct eng_plan *p)
 {
-    const struct sx_args_scroll *a = c->op->args;
-    (void)w;
-    c->run = scroll_run;
-    eng_call_run(c, a->limit > 1000000 ? UINT64_MAX : a->limit * 2000);
-}
-
-void eng_op_scroll(struct eng_call *c)
-{
-    eng_call_on_shard(c, scroll_plan);
-}
-
-static void count_run(struct eng_call *c, struct sx_worker *w)
-{
-    struct eng_reader r;
-    (void)w;
-    eng_shard_read_begin(c->shard, &r);
-    c->reply.u.count = r.v->n_live;
-    eng_shard_read_end(c->shard);
-    end(c, 0, SX_R_COUNT);
+    const struct sx_args_count *a = c->op->args;
+    struct eng_estimate e;
+    (void)r;
+    if (a->exact)
+        return eng_plan_count(p, &c->reply.u.count, &c->err);
+    eng_plan_estimate(p, &e);
+    c->reply.u.count = e.exp;
+    return 0;
 }
 
 void eng_op_count(struct eng_call *c)
 {
-    eng_call_on_shard(c, count_run);
+    const struct sx_args_count *a = c->op->args;
+    struct eng_read_op *op = sx_arena_alloc(c->op->arena, sizeof(*op));
+    if (!op) {
+        eng_call_fail(c, SX_ENOMEM, "out of memory");
+        return;
+    }
+    *op = (struct eng_read_op){SX_R_COUNT, 0, a->filter, &a->shards, count_cost, count_body};
+    eng_read_op_run(c, op);
 }

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "catalog.h"
+#include "text.h"
 
 #include "sextant/sx_ban.h"
 
@@ -106,7 +107,9 @@ static int eng_start(void *self, struct sx_err *err)
         e->max_open = (uint32_t)(files.rlim_cur / 12 > 16 ? files.rlim_cur / 12 : 16);
     if (eng_committer_create(e, &e->committer) != 0 || eng_scrub_create(e, &e->scrub) != 0)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
-    int rc = eng_catalog_open(e, &e->catalog, err);
+    int rc = eng_analyzer_create(e->mem, e->reg, (struct sx_doc){NULL, 0, 0}, &e->plain_text, err);
+    if (rc == 0)
+        rc = eng_catalog_open(e, &e->catalog, err);
     if (rc == 0)
         rc = e->telem->collector(collect, e);
     return rc;
@@ -134,6 +137,9 @@ static void eng_stop(void *self)
     if (e->scrub)
         eng_scrub_destroy(e->scrub);
     e->scrub = NULL;
+    if (e->plain_text)
+        eng_analyzer_destroy(e->plain_text);
+    e->plain_text = NULL;
 }
 
 /* --- kind engine ---------------------------------------------------------------------------------
@@ -164,10 +170,25 @@ static void (*handler(uint32_t code))(struct eng_call *)
     case SX_OP_SEARCH:
     case SX_OP_SEARCH_BATCH:
         return eng_op_query;
+    case SX_OP_FACET:
+        return eng_op_facet;
     case SX_OP_POINTS_UPSERT:
-        return eng_op_upsert;
     case SX_OP_POINTS_DELETE:
-        return eng_op_points_delete;
+    case SX_OP_VECTORS_UPDATE:
+    case SX_OP_VECTORS_DELETE:
+    case SX_OP_PAYLOAD_SET:
+    case SX_OP_PAYLOAD_OVERWRITE:
+    case SX_OP_PAYLOAD_DELETE:
+    case SX_OP_PAYLOAD_CLEAR:
+    case SX_OP_POINTS_BATCH:
+        return eng_op_write;
+    case SX_OP_INDEX_CREATE:
+        return eng_op_index_create;
+    case SX_OP_INDEX_DELETE:
+        return eng_op_index_delete;
+    case SX_OP_VECTOR_NAME_CREATE:
+    case SX_OP_VECTOR_NAME_DELETE:
+        return eng_op_vector_name;
     default:
         return NULL;
     }

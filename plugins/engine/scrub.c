@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "catalog.h"
+#include "schema.h"
 
 #include "sextant/sx_ban.h"
 
@@ -39,16 +40,29 @@ static int verify_rows(const struct sx_provider *p, void *h, uint32_t chunk, str
     return rops(p)->verify(p->self, h, chunk, err);
 }
 
-static int verify_piece(struct eng_table *t, uint32_t store, uint32_t piece, struct sx_err *err)
+#define STORES 3u /* of a column */
+
+/* The caller is in an epoch: columns of config stay open. */
+static int verify_piece(struct eng_table *t,
+                        const struct eng_config *config,
+                        uint32_t store,
+                        uint32_t piece,
+                        struct sx_err *err)
 {
     if (store == 0)
         return verify_rows(t->rows_p, t->rows, piece, err);
-    if (store <= 2 * t->n_columns) {
-        struct eng_column *c = &t->columns[(store - 1) / 2];
-        return store & 1 ? verify_rows(c->rows_p, c->vec, piece, err)
-                         : verify_rows(t->rows_p, c->loc, piece, err);
-    }
     const struct sx_blobs_ops *b = t->blobs_p->ops;
+    if (store <= STORES * config->n_columns) {
+        struct eng_column *c = t->columns[config->columns[(store - 1) / STORES].slot];
+        switch ((store - 1) % STORES) {
+        case 0:
+            return verify_rows(c->rows_p, c->vec, piece, err);
+        case 1:
+            return verify_rows(t->rows_p, c->loc, piece, err);
+        default:
+            return c->blobs ? b->verify(t->blobs_p->self, c->blobs, piece, err) : SX_ENOTFOUND;
+        }
+    }
     return b->verify(t->blobs_p->self, t->payload, piece, err);
 }
 
@@ -61,9 +75,16 @@ static void look(void *arg, struct eng_collection *col)
     if (k->i++ != k->collection || k->did)
         return;
     is_open = is_open && eng_shard_hold(s);
-    while (is_open && !k->did && k->store <= 2 * s->table.n_columns + 1) {
+    while (is_open && !k->did) {
         struct sx_err err = SX_ERR_INIT;
-        int rc = verify_piece(&s->table, k->store, k->piece, &err);
+        struct eng_reader r;
+        eng_shard_read_begin(s, &r);
+        const struct eng_config *config = r.v->schema->config;
+        int is_over = k->store > STORES * config->n_columns + 1;
+        int rc = is_over ? 0 : verify_piece(&s->table, config, k->store, k->piece, &err);
+        eng_shard_read_end(s);
+        if (is_over)
+            break;
         if (rc == SX_ENOTFOUND) {
             k->store++;
             k->piece = 0;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "catalog.h"
+#include "field_work.h"
 
 #include "sextant/sx_ban.h"
 
@@ -36,7 +37,7 @@ int eng_shard_create(struct eng *e,
     s->eng = e;
     s->parent = parent;
     s->folder = copy;
-    s->config = s->config_owned = config;
+    s->config = config;
     s->id = *id;
     s->waiting_end = &s->waiting;
     s->unsynced_end = &s->unsynced;
@@ -80,7 +81,7 @@ static void close_stores(struct eng_shard *s)
     if (s->wal)
         eng_wal_close(s->wal);
     for (uint32_t i = 0; i < t->n_columns; i++)
-        eng_column_close(s, i);
+        eng_column_close(s, t->columns[i]);
     if (t->rows)
         rops(t->rows_p)->close(t->rows_p->self, t->rows);
     if (t->payload)
@@ -89,6 +90,8 @@ static void close_stores(struct eng_shard *s)
         eng_ids_destroy(t->ids);
     if (t->eng)
         eng_table_fini(t);
+    if (t->schema)
+        eng_schema_close(s);
     if (v)
         eng_view_destroy(s->eng, v);
     if (s->next_view) {
@@ -101,7 +104,6 @@ static void close_stores(struct eng_shard *s)
         s->eng->io->dir_close(s->wal_dir);
     if (s->dir)
         s->eng->io->dir_close(s->dir);
-    s->eng->mem->release(s->eng->mem, t->columns);
     memset(t, 0, sizeof(*t));
     s->wal = NULL;
     s->wal_dir = s->dir = NULL;
@@ -121,7 +123,7 @@ static void close_run(struct sx_task *task, struct sx_worker *w)
     if (s->strand)
         e->exec->strand_destroy(s->strand);
     e->mem->release(e->mem, s->folder);
-    eng_config_destroy(e, s->config_owned);
+    eng_config_destroy(e, (struct eng_config *)(uintptr_t)s->config);
     pthread_mutex_destroy(&s->lock);
     e->mem->release(e->mem, s);
 }
@@ -133,9 +135,28 @@ static int replay(void *arg, const struct eng_wal_record *r, struct sx_err *err)
 {
     struct eng_shard *s = arg;
     int rc = eng_change_stage(s, r, err);
-    if (rc == 0)
-        eng_table_commit(&s->table);
+    if (rc == 0) {
+        eng_change_commit(s);
+        eng_schema_retire(s);
+    }
     return rc;
+}
+
+static int open_column(struct eng_shard *s,
+                       const struct eng_column_conf *conf,
+                       const struct eng_manifest *m,
+                       struct sx_err *err)
+{
+    struct eng_table *t = &s->table;
+    uint32_t i = 0;
+    while (i < m->n_columns && m->columns[i].id != conf->id)
+        i++;
+    if (i == m->n_columns || t->columns[conf->slot])
+        return sx_err_set(err, SX_ECORRUPT, "manifest: no vector column %u", conf->id);
+    if (conf->slot >= t->n_columns)
+        t->n_columns = conf->slot + 1;
+    return eng_column_open(s, conf, &m->columns[i].vec, &m->columns[i].loc, &m->columns[i].blobs,
+                           &t->columns[conf->slot], err);
 }
 
 static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct sx_err *err)
@@ -143,7 +164,6 @@ static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct
     struct eng *e = s->eng;
     struct eng_table *t = &s->table;
     t->eng = e;
-    t->config = s->config;
     t->rows_p = e->reg->find(SX_KIND_ROWS, "mmap");
     t->blobs_p = e->reg->find(SX_KIND_BLOBS, "mmap");
     if (!t->rows_p || !t->blobs_p)
@@ -159,25 +179,19 @@ static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct
     struct sx_blobs_conf bc = {.size = sizeof(bc),
                                .segment_bytes = 64ull << 20,
                                .id = s->id,
-                               .known = {m->payload_bytes, m->payload_tail, 0},
-                               .known_segment = m->payload_segment};
+                               .known = {m->payload.bytes, m->payload.tail_crc, 0},
+                               .known_segment = m->payload.segment};
     res = bops(t->blobs_p)->open(t->blobs_p->self, e->io, s->dir, "payload", &bc, &t->payload, err);
     if (res != 0)
         return res;
-    if (m->n_columns != s->config->n_columns)
+    res = eng_schema_load(s, m->schema, err);
+    const struct eng_config *config = res == 0 ? t->schema->config : NULL;
+    if (res == 0 && m->n_columns != config->n_columns)
         return sx_err_set(err, SX_ECORRUPT, "manifest: %u vector columns, the configuration has %u",
-                          m->n_columns, s->config->n_columns);
-    uint32_t n = s->config->n_columns;
-    t->columns = e->mem->zalloc(e->mem, (n ? n : 1) * sizeof(*t->columns));
-    if (!t->columns)
-        return sx_err_set(err, SX_ENOMEM, "out of memory");
-    for (uint32_t i = 0; i < n; i++) {
-        t->n_columns = i + 1;
-        res = eng_column_open(s, i, &m->columns[i].vec, &m->columns[i].loc, err);
-        if (res != 0)
-            return res;
-    }
-    return 0;
+                          m->n_columns, config->n_columns);
+    for (uint32_t i = 0; res == 0 && i < config->n_columns; i++)
+        res = open_column(s, &config->columns[i], m, err);
+    return res;
 }
 
 static const struct sx_id *row_id(void *ctx, uint32_t row, struct sx_id *tmp)
@@ -213,6 +227,7 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
     if (rc == 0) {
         t->n_rows = (uint32_t)m.rows.count;
         t->commit = m.operation;
+        t->tick = 1; /* of what was dead before */
         for (uint32_t i = 0; rc == 0 && m.dead && i < t->n_rows; i++) {
             if (m.dead[i >> 6] == 0)
                 i |= 63;
@@ -220,6 +235,8 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
                 rc = eng_table_mark_dead(t, i);
         }
     }
+    if (rc == 0)
+        rc = eng_schema_open(s, m.schema, t->n_rows, err);
     eng_manifest_fini(e, &m);
     if (rc == 0)
         rc = eng_table_rebuild(t, err);
@@ -295,7 +312,7 @@ static void open_run(struct sx_task *task, struct sx_worker *w)
         }
     }
     if (rc == 0) {
-        eng_checkpoint_soon(s);
+        eng_checkpoint_soon(s); /* looks after the indexes too */
         eng_scrub_wake(e->scrub);
         if (atomic_fetch_add_explicit(&e->n_open, 1, memory_order_relaxed) + 1 > e->max_open)
             eng_catalog_trim(e->catalog);
@@ -408,7 +425,7 @@ int eng_shard_format(struct eng *e,
                      struct sx_dir *dir,
                      struct sx_err *err)
 {
-    struct sx_dir *wal = NULL;
+    struct sx_dir *wal = NULL, *fields = NULL;
     struct eng_manifest *m = e->mem->zalloc(e->mem, sizeof(*m));
     if (!m)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
@@ -421,8 +438,12 @@ int eng_shard_format(struct eng *e,
         rc = e->io->dir_sync(wal, err);
         e->io->dir_close(wal);
     }
-    if (rc == 0)
+    if (rc == 0) /* known to the folder before the manifest is, like the log's */
+        rc = e->io->dir_open(dir, "fields", SX_IO_CREATE, &fields, err);
+    if (rc == 0) {
+        e->io->dir_close(fields);
         rc = eng_manifest_write(e, dir, id, m, err);
+    }
     e->mem->release(e->mem, m);
     return rc;
 }
@@ -498,6 +519,8 @@ void eng_shard_publish(struct eng_shard *s)
     /* pairs with the acquire in eng_shard_read_begin() */
     p->view = atomic_exchange_explicit(&s->view, p->view, memory_order_acq_rel);
     s->eng->epoch->retire(superseded_free, p);
+    eng_schema_retire(s);
+    eng_field_work_consider(s);
 }
 
 void eng_shard_stop_writes(struct eng_shard *s, const struct sx_err *cause)

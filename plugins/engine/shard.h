@@ -20,19 +20,25 @@
 #ifndef ENG_SHARD_H
 #define ENG_SHARD_H
 
+#include "record.h"
 #include "table.h"
 #include "wal.h"
+
+struct eng_schema;
+struct eng_field_schema;
+struct eng_field_work;
+struct eng_gone_column;
 
 enum { ENG_CLOSED = 0, ENG_OPENING, ENG_OPEN, ENG_CLOSING, ENG_RED };
 
 struct eng_shard {
     struct eng *eng;
-    const struct eng_config *config; /* lives as long as the shard */
-    struct eng_config *config_owned;
+    const struct eng_config *config; /* as created; the present one is the schema's. Owned */
     struct sx_store_id id;
     struct sx_dir *parent;        /* of all collections; borrowed */
     char *folder;                 /* of ours in it; owned */
     struct sx_dir *dir, *wal_dir; /* of the shard; open while the shard is */
+    struct sx_dir *fields_dir;
     _Atomic uint32_t refs;
     _Atomic uint32_t users;      /* holds; see above */
     _Atomic uint32_t superseded; /* views that wait for their readers */
@@ -55,6 +61,16 @@ struct eng_shard {
     struct eng_call *unsynced, **unsynced_end;
     struct eng_shard *commit_next; /* the committer's list */
     uint32_t commit_queued;
+
+    /* [S] Payload indexes: a change being staged, committed, retired; background work and the calls
+     * that wait for it. See schema.h and field_work.h. */
+    struct eng_schema *next_schema;
+    const struct eng_schema *old_schema;
+    struct eng_field_schema *schema_added, *schema_gone;
+    struct eng_column *column_added;
+    struct eng_gone_column *column_gone, *columns_gone; /* being staged; waiting to be closed */
+    struct eng_field_work *field_work;
+    struct eng_call *field_waiting;
 
     /* Checkpoints: see checkpoint.c. */
     uint64_t checkpoint;    /* S: operation number of the last durable manifest */
@@ -137,13 +153,14 @@ void eng_scrub_wake(struct eng_scrub *k); /* [A] a shard has been opened */
 /* manifest.c: what is durable of a shard. */
 struct eng_manifest {
     uint64_t generation, operation, n_dead;
+    struct sx_doc schema; /* of eng_schema_save(), owned; p NULL = none */
     struct sx_store_mark rows;
-    uint32_t payload_segment, payload_tail;
-    uint64_t payload_bytes;
+    struct sx_blobs_mark payload;
     uint32_t n_columns, pad;
-    struct {
+    struct { /* in any order; ids tell which is which */
         uint32_t id;
         struct sx_store_mark vec, loc;
+        struct sx_blobs_mark blobs; /* of multi and sparse vectors */
     } columns[ENG_MAX_COLUMNS];
     uint64_t *dead; /* words of 64 rows, n_rows bits, owned; NULL when n_dead is 0 */
 };
@@ -163,46 +180,37 @@ int eng_manifest_write(struct eng *e,
 void eng_manifest_fini(struct eng *e, struct eng_manifest *m);
 
 /* column.c */
-/* Opens the column's stores at the marks and resolves distance and index. */
+/* Opens the column's stores at the marks and resolves distance and index. conf is copied. */
 int eng_column_open(struct eng_shard *s,
-                    uint32_t i,
+                    const struct eng_column_conf *conf,
                     const struct sx_store_mark *vec,
                     const struct sx_store_mark *loc,
+                    const struct sx_blobs_mark *blobs,
+                    struct eng_column **out,
                     struct sx_err *err);
-void eng_column_close(struct eng_shard *s, uint32_t i);
+void eng_column_close(struct eng_shard *s, struct eng_column *c); /* frees it, NULL too */
 /* [S] Hands the nodes it has not seen yet to an index that must be told. */
 void eng_column_link(struct eng_shard *s, uint32_t i);
 /* Converts a prepared f32 vector to the column's row form; out has row_bytes. */
 void eng_column_encode(const struct eng_column *c, const float *v, void *out);
 void eng_column_decode(const struct eng_column *c, const void *row, float *out);
+/* Bytes of a vector as the column stores it: the fixed row, or of a multivector u32 rows, u32 0,
+ * rows one after the other; of a sparse one u32 n, u32 0, n indices, n values. */
+uint64_t eng_column_bytes(const struct eng_column *c, const struct sx_vec_in *v);
+/* Prepares and encodes; tmp holds dim floats (dense and multi). */
+void eng_column_store(const struct eng_column *c, const struct sx_vec_in *v, float *tmp, void *out);
+/* 1 when bytes of that length may be a vector of the column (lengths fit each other). */
+int eng_column_fits(const struct eng_column *c, const void *p, uint64_t n);
 /* The preprocessing of stored vectors and queries; in == out allowed. */
 void eng_column_prepare(const struct eng_column *c, const float *in, float *out);
 
-/* record.c: bodies of log records. Vectors lie in them as the column stores them, so that log,
- * store and replay hold the same bytes.
- *
- *   UPSERT  u32 points, u32 0; per point: u64 id hi, u64 id lo, u32 id kind, u32 vectors,
- *           u32 payload bytes, u32 0; per vector: u32 column id, u32 bytes, data to 8; payload to 8
- *   DELETE  u32 ids, u32 0; per id: u64 hi, u64 lo, u32 kind, u32 0
- *   FAILED  the text that the caller got
- */
-enum { ENG_REC_UPSERT = 1, ENG_REC_DELETE = 2, ENG_REC_FAILED = 3 };
-/* Builds the body of an upsert in the arena [W]. Each id once, the last occurrence wins. Names,
- * kinds and dimensions are checked: EINPUT with the client's text, which at this point is an
- * application-time error. */
-int eng_record_upsert(struct eng_shard *s,
-                      const struct sx_args_upsert *args,
-                      struct sx_arena *arena,
-                      struct sx_str *out,
-                      struct sx_err *err);
-int eng_record_delete(const struct sx_id *ids,
-                      uint32_t n,
-                      struct sx_arena *arena,
-                      struct sx_str *out,
-                      struct sx_err *err);
+/* schema.c: retires a dropped field once its job has ended [S] */
+void eng_schema_retire_field(struct eng_shard *s, struct eng_field_schema *field);
 
 /* change.c: a record staged for the table, at run time and at replay alike [S]. Bodies are checked:
  * one that does not fit is ECORRUPT. */
 int eng_change_stage(struct eng_shard *s, const struct eng_wal_record *r, struct sx_err *err);
+void eng_change_commit(struct eng_shard *s); /* [S] cannot fail */
+void eng_change_abort(struct eng_shard *s);  /* [S] */
 
 #endif

@@ -1,12 +1,13 @@
 /* The row table of one shard and what readers see of it.
  *
  * A row is one version of one point: fixed 40-byte entries, appended and never changed. Beside the
- * entries, per row chunk and only in memory: `died` (the operation that replaced or deleted the
+ * entries, per row chunk and only in memory: `died` (the tick that replaced or deleted the
  * row, 0 = alive) and the dead bits that inner loops test. Both are made when the first row of a
  * chunk dies: a collection that is only filled pays nothing for them.
  *
- * died decides when a candidate enters a result: a row is visible to a view with commit S when it
- * lies below the view's fill and has not died at or before S. The dead bit is set later, by a
+ * died decides when a candidate enters a result: a row is visible to a view of tick S when it lies
+ * below the view's fill and has not died at or before S. Ticks count publications, not operations:
+ * a row may also move (take another number) without any operation. The dead bit is set later, by a
  * callback that runs once no view older than the death can remain (sx.epoch), so no reader ever
  * loses the old version before the new one shows.
  *
@@ -30,8 +31,13 @@ _Static_assert(sizeof(struct eng_row) == 40, "row entries are a file format");
 
 struct eng_chunk_side {
     _Atomic(uint64_t) *died; /* SX_CHUNK_ROWS entries */
-    _Atomic(uint64_t) *dead; /* SX_CHUNK_ROWS bits */
+    /* SX_CHUNK_ROWS bits; behind them the number of deaths and the number of bits set: while they
+     * are equal the bits tell every death. */
+    _Atomic(uint64_t) *dead;
 };
+#define ENG_SIDE_DIED  (SX_CHUNK_ROWS / 64)
+#define ENG_SIDE_SET   (SX_CHUNK_ROWS / 64 + 1)
+#define ENG_SIDE_WORDS (SX_CHUNK_ROWS / 64 + 2)
 
 /* Chunk tables as readers see them; replaced as a whole when a chunk gets its side, old ones
  * retired. The arrays they point to live as long as the table. */
@@ -49,13 +55,16 @@ struct eng_row_of {
 
 /* One vector column: where its vectors lie and how they are compared. */
 struct eng_column {
-    const struct eng_column_conf *conf;
+    const struct eng_column_conf *conf; /* = &own */
+    struct eng_column_conf own;         /* name owned */
     const struct sx_provider *rows_p, *index_p;
     void *vec, *loc; /* stores: vectors by location, u32 location by row */
-    void *index;     /* index instance */
+    void *blobs;     /* of multi and sparse vectors: what the locators in vec lead to */
+    void *index;     /* index instance; NULL for multi and sparse vectors */
     struct sx_kernel kernel;
     struct sx_index_source source;
-    uint32_t row_bytes;
+    uint32_t row_bytes;                /* of an entry of vec */
+    uint32_t vector_bytes;             /* of a dense vector, or a row of a multivector */
     uint32_t n_nodes;                  /* [S] locations appended */
     uint32_t in_step;                  /* [S] every row's location is the row itself */
     uint32_t next_nodes, next_in_step; /* [S] between stage and commit */
@@ -64,32 +73,45 @@ struct eng_column {
     _Atomic(struct eng_row_of *) row_of;
 };
 
+/* A vector that a new row takes over: its node speaks for the new row from commit on. */
+struct eng_kept {
+    uint32_t column, node, row;
+};
+
 /* [S] What stage has prepared for commit. */
 struct eng_staged {
     uint64_t number;
     void *mem;                /* one block that holds what the arrays below point into */
     uint32_t *old;            /* rows that die, ENG_NO_ROW = none; n_old of them */
     const struct sx_id **ids; /* put: id of new row base + i */
-    uint32_t n_old, n_new, base, pad;
+    uint32_t n_old, n_new, base, n_kept;
+    struct eng_kept *kept;
+    uint32_t has_fields, pad; /* the indexes have staged their part */
 };
+
+struct eng_schema;
 
 struct eng_table {
     struct eng *eng;
-    const struct eng_config *config;
     const struct sx_provider *rows_p, *blobs_p; /* of the row table and the payload */
     void *rows, *payload;
     struct eng_ids *ids;
-    uint32_t n_rows; /* [S] */
-    uint32_t n_columns;
+    uint32_t n_rows;                   /* [S] */
+    uint32_t n_columns;                /* slots below this may hold a column */
     uint64_t n_live;                   /* [S] */
     uint64_t commit;                   /* [S] last applied operation */
+    uint64_t tick;                     /* [S] grows with every change that is published */
     _Atomic(struct eng_sides *) sides; /* written by [S] */
-    struct eng_column *columns;        /* of the open shard */
-    struct eng_deaths *deaths;         /* [S] */
-    struct eng_staged staged;          /* [S] */
-    uint32_t unsettled, pad;           /* [S] stores may hold rows that belong to nothing */
-    uint8_t *scratch;                  /* [S] for gathering rows before an append */
+    /* By slot; NULL = none. A column that was dropped stays here until no view and no manifest
+     * knows it; then its slot is free again. */
+    struct eng_column *columns[ENG_MAX_COLUMNS];
+    const struct eng_schema *schema; /* [S] the newest; readers take it from their view */
+    struct eng_deaths *deaths;       /* [S] */
+    struct eng_staged staged;        /* [S] */
+    uint32_t unsettled, pad;         /* [S] stores may hold rows that belong to nothing */
+    uint8_t *scratch;                /* [S] for gathering rows before an append */
     uint64_t scratch_n;
+    sx_locator *locators; /* [S] of the blobs of a column being put */
 };
 
 /* What one reader may see: numbers only. Immutable, published by one release store; superseded
@@ -97,7 +119,9 @@ struct eng_table {
  * the newest ones inside its epoch, they only ever hold more. Keeping their addresses here would
  * let a reader that enters late reach a table that was retired before it came. */
 struct eng_view {
-    uint64_t commit, n_live;
+    /* The one address in a view: it is retired only after a view with its successor is out. */
+    const struct eng_schema *schema;
+    uint64_t commit, tick, n_live;
     uint32_t n_rows, n_chunks, n_columns, pad;
     struct {
         uint32_t n_nodes, in_step;
@@ -130,6 +154,9 @@ static inline int eng_reader_knows(const struct eng_reader *r, uint32_t row)
 }
 /* 1 when the row, known to the view, is visible in it. */
 int eng_reader_alive(const struct eng_reader *r, uint32_t row);
+/* Bits of the rows of a chunk that the view sees. */
+struct eng_bits;
+void eng_reader_visible(const struct eng_reader *r, uint32_t chunk, struct eng_bits *out);
 /* Row of the point as this view sees it, or ENG_NO_ROW. */
 uint32_t eng_reader_find(const struct eng_reader *r, const struct sx_id *id);
 /* From a row that may be newer than the view back to the version it may see, or ENG_NO_ROW. */
@@ -150,12 +177,19 @@ static inline void eng_row_id(const struct eng_row *r, struct sx_id *id)
     id->pad = 0;
 }
 
-/* [S] Rows of one operation. */
+/* [S] Rows of one operation. What a change does not name is taken over from the row before. */
 struct eng_new_row {
     struct sx_id id;
-    struct sx_str payload;      /* document bytes, n 0 = none */
-    const void *const *vectors; /* per column: encoded row, or NULL */
+    uint32_t from;          /* for ENG_KEEP and keeps_payload */
+    uint32_t keeps_payload; /* payload is what `from` has already */
+    struct sx_str payload;  /* document bytes, n 0 = none; of a kept one only when there are
+                               payload indexes */
+    /* per column: the encoded row, NULL = none, ENG_KEEP = from's; of a multi or sparse column the
+     * bytes, their length (u32) right before them */
+    const void *const *vectors;
 };
+extern const char eng_keep_mark;
+#define ENG_KEEP ((const void *)&eng_keep_mark)
 /* One change in two steps, so that it happens whole or not at all. Stage does everything that can
  * fail: bytes go into the stores, beyond what any reader is told of. Then the log record is
  * appended; then commit, which cannot fail, makes the change part of the table, or abort, after
@@ -175,6 +209,11 @@ int eng_table_stage_kill(
 void eng_table_stage_nothing(struct eng_table *t, uint64_t number);
 void eng_table_commit(struct eng_table *t);
 void eng_table_abort(struct eng_table *t);
+/* [S] Slot of the column with that id, UINT32_MAX when there is none. */
+uint32_t eng_table_slot(const struct eng_table *t, uint32_t column_id);
+/* [S] Payload bytes of a row, appended to buf (nothing when it has none). */
+int eng_table_payload(struct eng_table *t, uint32_t row, struct sx_buf *buf, struct sx_err *err);
+const struct eng_row *eng_table_row(const struct eng_table *t, uint32_t row); /* [S] */
 /* Alive in the newest state [S]: row of the id or ENG_NO_ROW. */
 uint32_t eng_table_find(const struct eng_table *t, const struct sx_id *id);
 
@@ -183,8 +222,8 @@ uint32_t eng_table_find(const struct eng_table *t, const struct sx_id *id);
 struct eng_deaths {
     uint32_t n, cap;
     struct {
-        _Atomic(uint64_t) *word;
-        uint64_t mask;
+        _Atomic(uint64_t) *dead; /* of the chunk */
+        uint32_t offset, pad;
     } bits[];
 };
 struct eng_deaths *eng_table_take_deaths(struct eng_table *t); /* [S] NULL when nothing died */
@@ -196,6 +235,9 @@ int eng_table_mark_dead(struct eng_table *t, uint32_t row);
 int eng_table_rebuild(struct eng_table *t, struct sx_err *err);
 /* [S] Is the row dead in the newest state? */
 int eng_table_is_dead(const struct eng_table *t, uint32_t row);
+/* [S] A new column has no vector for the rows there are. */
+int eng_table_fill_column(struct eng_table *t, struct eng_column *c, struct sx_err *err);
+void eng_column_free_rows(struct eng *e, struct eng_column *c); /* frees row_of */
 void eng_table_fini(struct eng_table *t); /* frees memory; stores are the shard's */
 
 #endif

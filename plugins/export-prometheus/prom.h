@@ -1,10 +1,11 @@
 /* export-prometheus: what its files share.
  *
- * plugin.c   descriptor, key, the page /metrics
- * query.c    the page's query string
- * render.c   one walk over all samples -> text, families in the published order
- * families.c the published order
- * text.c     names, labels, numbers as the text format 0.0.4 writes them
+ * plugin.c    descriptor, key, the page /metrics
+ * query.c     the page's query string
+ * render.c    one walk over all samples -> text, families in the published order
+ * families.c  the published order
+ * responses.c which counters of answers are published
+ * text.c      names, labels, numbers as the text format 0.0.4 writes them
  *
  * The exporter knows no value of its own but the server's version: whoever counts registers with
  * the host. It owns the rules of the format: every family once, HELP and TYPE before its samples,
@@ -62,6 +63,12 @@ int prom_render(struct prom_self *p,
 /* Place of a family in the page; families nobody published come last, in the order they were met.
  */
 uint32_t prom_family_rank(const char *name, uint64_t n);
+
+/* --- responses.c: [A]
+ * ----------------------------------------------------------------------------- */
+
+/* 0 for a counter of answers that the page does not have. */
+int prom_is_shown(const struct sx_sample *s);
 
 /* --- text.c: [A]
  * ---------------------------------------------------------------------------------- */

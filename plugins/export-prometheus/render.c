@@ -237,7 +237,7 @@ static void on_sample(struct sx_sample_sink *sink, const struct sx_sample *s)
     uint32_t family;
     uint64_t at = g->lines.n;
 
-    if (s->name == NULL)
+    if (s->name == NULL || !prom_is_shown(s))
         return;
     g->labels.n = 0;
     if (!prom_put_labels(&g->labels, s->labels, (int)g->query->anonymize))

@@ -46,9 +46,7 @@ static int column_try(struct rest_dec *d, struct column *c, uint32_t kind)
         rc = rest_vector_try(d, kind == 0 ? REST_V_PAIR : 0, kind == 0, &c->v[c->n]);
         if (rc <= 0)
             return rc;
-        if (rc == REST_V_INFERENCE)
-            rest_unsupported(d, "inference");
-        else if (kind != 0 && c->v[c->n].kind != kind)
+        if (kind != 0 && c->v[c->n].kind != kind)
             return 0;
         c->v[c->n++].name = c->name;
     }
@@ -82,18 +80,31 @@ static int column_map_try(struct rest_dec *d, struct batch *b)
     return rc < 0 ? rc : 1;
 }
 
-/* Only inference objects. 1, 0, negative. */
+/* Only inference objects, all of one kind: they parse, and may not be used here. 1, 0, negative. */
 static int direct_try(struct rest_dec *d)
 {
-    struct sx_vec_in v;
+    const struct sx_infer *infer, *first = NULL;
     int rc = sx_json_arr_begin(&d->j, "a sequence");
+    struct sx_str text;
 
     while (rc >= 0 && (rc = sx_json_arr_next(&d->j)) > 0) {
-        rc = rest_vector_try(d, 0, 1, &v);
-        if (rc < 0 || rc != REST_V_INFERENCE)
-            return rc < 0 ? rc : 0;
+        rc = rest_infer_try(d, &infer);
+        if (rc <= 0)
+            return rc;
+        first = first != NULL ? first : infer;
+        if (infer->kind != first->kind)
+            return 0;
     }
-    return rc < 0 ? rc : 1;
+    if (rc < 0 || first == NULL)
+        return rc;
+    text = sx_arena_printf(d->arena,
+                           "Direct %s processing is not supported in top-level batch vectors. Use "
+                           "named vectors.",
+                           rest_infer_noun(first->kind));
+    if (text.p == NULL)
+        return SX_ENOMEM;
+    rest_refused(d, text.p);
+    return 1;
 }
 
 static int batch_vectors(struct rest_dec *d, struct batch *b)
@@ -120,8 +131,6 @@ static int batch_vectors(struct rest_dec *d, struct batch *b)
             sx_json_reset(&d->j, m);
             rc = direct_try(d);
             b->is_direct = rc == 1;
-            if (rc == 1)
-                rest_unsupported(d, "inference");
         }
     }
     if (rc == 0)
@@ -242,7 +251,7 @@ int rest_upsert_columns(struct rest_dec *d, struct sx_args_upsert *args)
     if ((seen & VECTORS) == 0)
         return rest_fail_missing(d, "vectors");
     rc = batch_check(d, &b);
-    if (rc < 0 || d->n_valid != 0 || d->unsupported != NULL)
+    if (rc < 0 || d->n_valid != 0 || b.is_direct)
         return rc;
     return batch_points(d, &b, args);
 }

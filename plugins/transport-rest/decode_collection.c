@@ -1,8 +1,9 @@
-/* Bodies that create and change collections, and alias changes, as tables.
+/* Bodies that create and change collections and named vectors, and alias changes, as tables.
  *
  * What reaches the engine in op->body: the members of these tables under their canonical names,
  * only those that were given and not null. `vectors` is the object or the map as written: an object
- * whose `size` is a number is the single form. A quantization config holds exactly one of its keys.
+ * whose `size` is a number is the single form. A quantization config holds exactly one of its keys,
+ * so does the body that creates a named vector ("dense" or "sparse").
  *
  * Threads: one body at a time per rest_dec. */
 #include <string.h>
@@ -320,6 +321,27 @@ static const struct rest_field update_fields[] = {
 };
 SCHEMA(update, "struct UpdateCollection");
 
+static const struct rest_field dense_name_fields[] = {
+    {USIZE("size", ""), .flags = REST_FIELD_REQUIRED | REST_FIELD_MIN | REST_FIELD_MAX, .min = 1,
+     .max = 65536},
+    {ENUM("distance", distances), .limit = SX_KIND_DISTANCE,
+     .flags = REST_FIELD_REQUIRED | REST_FIELD_PROVIDED},
+    {OBJ("multivector_config", multivector)},
+    {ENUM("datatype", datatypes)},
+};
+SCHEMA(dense_name, "struct DenseVectorConfig");
+static const struct rest_field sparse_name_fields[] = {
+    {ENUM("modifier", modifiers)},
+    {ENUM("datatype", datatypes), .check = not_turbo},
+};
+SCHEMA(sparse_name, "struct SparseVectorConfig");
+static const struct rest_arm vector_name_arms[] = {
+    {"dense", {OBJ("", dense_name)}},
+    {"sparse", {OBJ("", sparse_name)}},
+};
+static const struct rest_union vector_name = {
+    "data did not match any variant of untagged enum VectorNameConfig", vector_name_arms, 2, 0};
+
 #define NAME(field) .name = field, .type = REST_T_STR, .flags = REST_FIELD_REQUIRED
 static const struct rest_field create_alias_fields[] = {{NAME("collection_name")},
                                                         {NAME("alias_name")}};
@@ -370,4 +392,23 @@ int rest_decode_update(struct rest_dec *d, struct sx_op *op)
 int rest_decode_aliases(struct rest_dec *d, struct sx_op *op)
 {
     return read_body(d, op, &aliases);
+}
+
+int rest_decode_vector_name(struct rest_dec *d, struct sx_op *op)
+{
+    int rc;
+
+    d->j.no_pos = 1; /* the whole body is one untagged union */
+    sx_docb_reset(d->docb);
+    rc = rest_union_read(d, &vector_name, d->docb);
+    if (rc < 0)
+        return rc;
+    op->body = sx_docb_end_arena(d->docb, d->arena);
+    if (op->body.p == NULL)
+        return SX_ENOMEM;
+    if (sx_doc_get(op->body, "dense").p != NULL)
+        rest_schema_check(d, &dense_name, sx_doc_get(op->body, "dense"), "dense.");
+    else
+        rest_schema_check(d, &sparse_name, sx_doc_get(op->body, "sparse"), "sparse.");
+    return SX_OK;
 }

@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sextant/sx_text.h"
-
 #include "decode.h"
 
 /* Last: it poisons names. */
@@ -19,20 +17,28 @@
 
 /* --- fields --------------------------------------------------------------------------------- */
 
+/* 1 when the key is the name or one of its aliases. */
+static int is_field(struct sx_str key, const char *name)
+{
+    for (;;) {
+        uint32_t i = 0;
+
+        while (i < key.n && name[i] == key.p[i] && name[i] != '\0' && name[i] != '|')
+            i++;
+        if (i == key.n && (name[i] == '\0' || name[i] == '|'))
+            return 1;
+        name = strchr(name + i, '|');
+        if (name == NULL)
+            return 0;
+        name++;
+    }
+}
+
 uint32_t rest_field_of(struct sx_str key, const char *const *names, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        const char *p = names[i];
-
-        while (p != NULL) {
-            const char *bar = strchr(p, '|');
-            size_t len = bar != NULL ? (size_t)(bar - p) : strlen(p);
-
-            if (rest__is(key, p, (uint32_t)len))
-                return i;
-            p = bar != NULL ? bar + 1 : NULL;
-        }
-    }
+    for (uint32_t i = 0; i < n; i++)
+        if (is_field(key, names[i]))
+            return i;
     return n;
 }
 
@@ -77,7 +83,7 @@ int rest_flat_end(struct rest_dec *d, struct rest_flat *f, int rc)
     struct sx_str text = d->j.msg, span;
 
     d->j.no_pos = f->no_pos;
-    if (rc >= 0 || rc == SX_ENOMEM || f->direct || !d->j.failed)
+    if (rc >= 0 || rest_no_memory(d, rc) || f->direct || !d->j.failed)
         return rc;
     sx_json_reset(&d->j, f->mark);
     if (sx_json_skip(&d->j, &span) < 0)
@@ -102,6 +108,15 @@ int rest_fail_missing(struct rest_dec *d, const char *name)
                            name);
 }
 
+int rest_fail_unknown(struct rest_dec *d, struct sx_str key, const char *text)
+{
+    const char *at = d->j.p - 1;
+
+    if (key.p >= d->j.start && key.p < d->j.end)
+        at = key.p + key.n;
+    return sx_json_fail_at(&d->j, at, "unknown field `%.*s`, %s", (int)key.n, key.p, text);
+}
+
 int rest_skip_from(struct rest_dec *d, struct sx_json_mark m)
 {
     sx_json_reset(&d->j, m);
@@ -115,29 +130,57 @@ int rest_fail_union(struct rest_dec *d, struct sx_json_mark m, const char *text)
     return rc < 0 ? rc : sx_json_fail(&d->j, "%s", text);
 }
 
-void rest_valid_add(struct rest_dec *d, const char *fmt, ...)
+/* Appends to the list, which grows in the arena. */
+static void valid_append(struct rest_dec *d, const char *text, uint32_t n)
 {
-    char text[512];
-    va_list ap;
+    uint64_t need = (uint64_t)d->valid.n + n, cap = 2 * need + 128;
+    char *p;
 
-    if (d->n_valid >= REST_VALID_MAX)
-        return;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (d->n_valid++ == 0)
-        d->valid = sx_arena_printf(d->arena, "%s", text);
-    else
-        d->valid = sx_arena_printf(d->arena, "%.*s; %s", (int)d->valid.n, d->valid.p, text);
+    if (need > d->valid_cap) {
+        p = cap <= UINT32_MAX ? sx_arena_alloc(d->arena, cap) : NULL;
+        if (p == NULL) {
+            d->valid = (struct sx_str){NULL, 0, 0};
+            d->valid_cap = 0;
+            return;
+        }
+        memcpy(p, d->valid.p, d->valid.n);
+        d->valid.p = p;
+        d->valid_cap = (uint32_t)cap;
+    }
+    p = (char *)(uintptr_t)d->valid.p; /* this function's own */
+    memcpy(p + d->valid.n, text, n);
+    d->valid.n += n;
 }
 
-const char *rest_float_text(char out[40], double v)
+void rest_valid_add(struct rest_dec *d, const char *fmt, ...)
 {
-    if (v - v != 0) /* only a float of the reference's f32 can get there; it prints inf */
-        memcpy(out, v < 0 ? "-inf" : "inf", v < 0 ? 5 : 4);
-    else
-        out[sx_num_format_f64(v, out)] = '\0';
-    return out;
+    char stack[512], *text = stack;
+    va_list ap, again;
+    int n;
+
+    if (d->n_valid >= REST_VALID_MAX || d->valid.p == NULL)
+        return;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    n = vsnprintf(stack, sizeof(stack), fmt, ap);
+    if (n >= (int)sizeof(stack)) {
+        text = sx_arena_alloc(d->arena, (uint64_t)n + 1);
+        if (text != NULL)
+            (void)vsnprintf(text, (size_t)n + 1, fmt, again);
+    }
+    va_end(again);
+    va_end(ap);
+    if (d->n_valid++ != 0)
+        valid_append(d, "; ", 2);
+    valid_append(d, d->prefix, (uint32_t)strlen(d->prefix));
+    if (text != NULL && n > 0)
+        valid_append(d, text, (uint32_t)n);
+}
+
+void rest_refused(struct rest_dec *d, const char *text)
+{
+    if (d->refused == NULL)
+        d->refused = text;
 }
 
 void rest_unsupported(struct rest_dec *d, const char *what)
@@ -146,13 +189,28 @@ void rest_unsupported(struct rest_dec *d, const char *what)
         d->unsupported = what;
 }
 
+void rest_back(struct rest_dec *d, const struct rest_kept *k)
+{
+    /* The list may have moved to a longer buffer since: what is appended next goes to a new one. */
+    d->valid = k->valid;
+    d->valid_cap = 0;
+    d->n_valid = k->n_valid;
+    d->refused = k->refused;
+    d->unsupported = k->unsupported;
+}
+
+int rest_no_memory(const struct rest_dec *d, int rc)
+{
+    return rc == SX_ENOMEM || (rc < 0 && REST_IS(d->j.msg, "out of memory"));
+}
+
 void *rest_push(struct rest_dec *d, void *array, uint32_t n, uint32_t *cap, uint32_t size)
 {
     uint32_t more;
 
     if (n < *cap)
         return array;
-    more = *cap == 0 ? 8 : *cap * 2;
+    more = *cap != 0 ? *cap * 2 : size > 64 ? 2 : 8; /* of large elements there often is one */
     if (more < *cap)
         return NULL;
     array = *cap == 0

@@ -32,7 +32,7 @@ int rest_vector_input(struct rest_dec *d, const char *path, const char *step, st
         return rc;
     if (rc == REST_V_INFERENCE) {
         rest_unsupported(d, "inference");
-        if (d->empty_model)
+        if (out->infer->model.n == 0)
             rest_valid_add(d, "%s%s.model: value \"\" invalid, must be at least 1 characters", path,
                            step);
         return 1;
@@ -110,8 +110,7 @@ static int query_object(struct rest_dec *d, struct sx_query *q, const char *path
 static int query_field(struct rest_dec *d, struct sx_query *q, const char *path)
 {
     struct sx_json_mark m = sx_json_mark(&d->j);
-    uint32_t n_valid = d->n_valid;
-    struct sx_str valid = d->valid;
+    struct rest_kept kept = rest_keep(d);
     struct sx_vec_in v;
     int rc = sx_json_null(&d->j);
 
@@ -125,24 +124,13 @@ static int query_field(struct rest_dec *d, struct sx_query *q, const char *path)
     if (rc == 0)
         rc = query_object(d, q, path);
     if (rc == 0) {
-        d->n_valid = n_valid; /* of arms that did not fit in the end */
-        d->valid = valid;
+        rest_back(d, &kept); /* of arms that did not fit in the end */
         return rest_fail_union(d, m, "Expected some form of vector, id, or a type of query");
     }
     return rc < 0 ? rc : SX_OK;
 }
 
 /* --- params --------------------------------------------------------------------------------- */
-
-static int optional_u64(struct rest_dec *d, uint64_t *out, int *given)
-{
-    int rc = sx_json_null(&d->j);
-
-    *given = rc == 0;
-    if (rc == 0)
-        rc = sx_json_u64(&d->j, "usize", UINT64_MAX, out);
-    return rc < 0 ? rc : SX_OK;
-}
 
 static int optional_bool(struct rest_dec *d)
 {
@@ -221,10 +209,11 @@ static int acorn_params(struct rest_dec *d, const char *path)
 }
 
 /* "global" or {"corpus": filter}. */
-static int idf_params(struct rest_dec *d)
+static int idf_params(struct rest_dec *d, const char *path)
 {
     static const char *const names[] = {"corpus"};
     struct sx_json_mark m = sx_json_mark(&d->j);
+    const struct sx_filter *unused = NULL;
     struct rest_marks marks;
     struct sx_str s;
     int rc = sx_json_null(&d->j), ok;
@@ -237,7 +226,8 @@ static int idf_params(struct rest_dec *d)
         ok = rc == SX_OK && REST_IS(s, "global");
     } else {
         rc = rest_marks_read(d, names, 1, &marks);
-        ok = rc > 0 && rest_marks_go(d, &marks, 0) && rest_filter(d) == SX_OK;
+        ok = rc > 0 && rest_marks_go(d, &marks, 0) &&
+             rest_filter(d, path, "params.idf.corpus", &unused) == SX_OK;
         if (ok)
             sx_json_reset(&d->j, marks.end);
     }
@@ -245,11 +235,23 @@ static int idf_params(struct rest_dec *d)
               : rest_fail_union(d, m, "data did not match any variant of untagged enum IdfParams");
 }
 
+static int hnsw_ef(struct rest_dec *d, struct sx_query *q, const char *path)
+{
+    int rc = sx_json_null(&d->j);
+
+    if (rc != 0)
+        return rc < 0 ? rc : SX_OK;
+    rc = sx_json_u64(&d->j, "usize", UINT64_MAX, &q->hnsw_ef);
+    if (rc == SX_OK && q->hnsw_ef == 0)
+        rest_valid_add(d, "%sparams.hnsw_ef: value 0 invalid, must be 1 or larger", path);
+    return rc;
+}
+
 int rest_params(struct rest_dec *d, struct sx_query *q, const char *path)
 {
     static const char *const names[] = {"hnsw_ef",      "exact", "quantization",
                                         "indexed_only", "acorn", "idf"};
-    int rc = sx_json_null(&d->j), exact = 0, indexed_only = 0, has_ef = 0;
+    int rc = sx_json_null(&d->j), exact = 0, indexed_only = 0;
     uint32_t seen = 0, i;
     struct sx_str key;
 
@@ -261,31 +263,20 @@ int rest_params(struct rest_dec *d, struct sx_query *q, const char *path)
         if (i < SX_COUNT(names) && (seen & 1u << i) != 0)
             return rest_fail_duplicate(d, key, names[i]);
         seen |= 1u << i;
-        rc = i == 0   ? optional_u64(d, &q->hnsw_ef, &has_ef)
+        rc = i == 0   ? hnsw_ef(d, q, path)
              : i == 1 ? sx_json_bool(&d->j, "a boolean", &exact)
              : i == 2 ? quantization_params(d, path)
              : i == 3 ? sx_json_bool(&d->j, "a boolean", &indexed_only)
              : i == 4 ? acorn_params(d, path)
-             : i == 5 ? idf_params(d)
+             : i == 5 ? idf_params(d, path)
                       : sx_json_skip(&d->j, NULL);
     }
     q->exact = (uint32_t)exact;
     q->indexed_only = (uint32_t)indexed_only;
-    if (rc == SX_OK && has_ef && q->hnsw_ef == 0)
-        rest_valid_add(d, "%sparams.hnsw_ef: value 0 invalid, must be 1 or larger", path);
     return rc;
 }
 
 /* --- the request ---------------------------------------------------------------------------- */
-
-static int optional_str(struct rest_dec *d, struct sx_str *out)
-{
-    int rc = sx_json_null(&d->j);
-
-    if (rc == 0)
-        rc = sx_json_str(&d->j, "a string", out);
-    return rc < 0 ? rc : SX_OK;
-}
 
 static int threshold(struct rest_dec *d, struct sx_query *q)
 {
@@ -296,6 +287,16 @@ static int threshold(struct rest_dec *d, struct sx_query *q)
         rc = sx_json_f32(&d->j, "f32", &q->score_threshold);
     }
     return rc < 0 ? rc : SX_OK;
+}
+
+static int lookup_shards(struct rest_dec *d)
+{
+    struct sx_shards shards = {SX_SHARDS_ALL, 0, NULL};
+    int rc = rest_shard_key(d, NULL, &shards);
+
+    if (rc == SX_OK && shards.mode != SX_SHARDS_ALL)
+        rest_unsupported(d, "lookup_from.shard_key");
+    return rc;
 }
 
 static int lookup_from(struct rest_dec *d, struct sx_query *q)
@@ -314,8 +315,8 @@ static int lookup_from(struct rest_dec *d, struct sx_query *q)
             return rest_fail_duplicate(d, key, names[i]);
         seen |= 1u << i;
         rc = i == 0   ? sx_json_str(&d->j, "a string", &q->lookup_collection)
-             : i == 1 ? optional_str(d, &q->lookup_vector)
-             : i == 2 ? rest_shard_key(d, NULL)
+             : i == 1 ? rest_optional_str(d, &q->lookup_vector)
+             : i == 2 ? lookup_shards(d)
                       : sx_json_skip(&d->j, NULL);
     }
     return rc == SX_OK && (seen & 1) == 0 ? rest_fail_missing(d, "collection") : rc;
@@ -340,7 +341,7 @@ static int fields(struct rest_dec *d, struct rest_flat *f, struct sx_query *q, c
                                         "shard_key"};
     uint32_t n = f != NULL ? SX_COUNT(names) : 8, seen = 0, i;
     struct sx_str key;
-    int rc = sx_json_obj_begin(&d->j, f != NULL ? "struct QueryRequest" : "struct Prefetch"), given;
+    int rc = sx_json_obj_begin(&d->j, f != NULL ? "struct QueryRequest" : "struct Prefetch");
 
     q->using_name = (struct sx_str){"", 0, 0};
     q->limit = 10;
@@ -351,17 +352,17 @@ static int fields(struct rest_dec *d, struct rest_flat *f, struct sx_query *q, c
         seen |= 1u << i;
         rc = i == 0    ? prefetches(d, path)
              : i == 1  ? query_field(d, q, path)
-             : i == 2  ? optional_str(d, &q->using_name)
-             : i == 3  ? rest_filter(d)
+             : i == 2  ? rest_optional_str(d, &q->using_name)
+             : i == 3  ? rest_filter(d, path, "filter", &q->filter)
              : i == 4  ? rest_params(d, q, path)
-             : i == 5  ? optional_u64(d, &q->limit, &given)
+             : i == 5  ? rest_optional_u64(d, &q->limit)
              : i == 6  ? lookup_from(d, q)
              : i == 7  ? threshold(d, q)
              : i == n  ? sx_json_skip(&d->j, NULL)
-             : i == 8  ? optional_u64(d, &q->offset, &given)
+             : i == 8  ? rest_optional_u64(d, &q->offset)
              : i == 9  ? rest_with_payload(d, &q->payload)
              : i == 10 ? rest_with_vector(d, &q->vectors, 1)
-                       : rest_shard_key(d, f);
+                       : rest_shard_key(d, f, &q->shards);
     }
     if (rc == SX_OK && q->limit == 0)
         rest_valid_add(d, "%slimit: value 0 invalid, must be 1 or larger", path);

@@ -196,14 +196,18 @@ static int read_arm(struct rest_dec *d,
     return rc;
 }
 
-static int read_union(struct rest_dec *d, const struct rest_field *f, struct sx_docb *b)
+int rest_union_read(struct rest_dec *d, const struct rest_union *u, struct sx_docb *b)
 {
-    const struct rest_union *u = f->sub;
     struct sx_json_mark start = sx_json_mark(&d->j);
 
-    for (uint32_t i = 0; i < u->n; i++)
-        if (read_arm(d, &u->arms[i], start, NULL) == SX_OK)
+    for (uint32_t i = 0; i < u->n; i++) {
+        int rc = read_arm(d, &u->arms[i], start, NULL);
+
+        if (rc == SX_OK)
             return b != NULL ? read_arm(d, &u->arms[i], start, b) : SX_OK;
+        if (rest_no_memory(d, rc))
+            return SX_ENOMEM;
+    }
     return rest_fail_union(d, start, u->text);
 }
 
@@ -236,7 +240,7 @@ static int read_value(struct rest_dec *d, const struct rest_field *f, struct sx_
     case REST_T_ANYMAP:
         return read_anymap(d, b);
     default:
-        return read_union(d, f, b);
+        return rest_union_read(d, f->sub, b);
     }
 }
 

@@ -58,6 +58,7 @@ struct rest_union {
 
 /* Reads the next value by the schema into b (NULL: only checks). 0 or negative. */
 int rest_schema_read(struct rest_dec *d, const struct rest_schema *s, struct sx_docb *b);
+int rest_union_read(struct rest_dec *d, const struct rest_union *u, struct sx_docb *b);
 /* Adds the range errors of a document read by the schema; path ends in a dot or is "". */
 void rest_schema_check(struct rest_dec *d,
                        const struct rest_schema *s,

@@ -107,16 +107,7 @@ static int vector_field(struct rest_dec *d, struct sx_query *q, const char *path
     for (uint32_t k = 0; k < n; k++)
         rest_valid_add(d, "%svector.vector.%s: %.*s", path, f[k].leaf, (int)f[k].text.n,
                        f[k].text.p);
-    return SX_OK;
-}
-
-static int offset_field(struct rest_dec *d, uint64_t *out)
-{
-    int rc = sx_json_null(&d->j);
-
-    if (rc == 0)
-        rc = sx_json_u64(&d->j, "usize", UINT64_MAX, out);
-    return rc < 0 ? rc : SX_OK;
+    return n == 0 ? rest_vector_sort(d, &q->vector) : SX_OK;
 }
 
 static int threshold_field(struct rest_dec *d, struct sx_query *q)
@@ -152,13 +143,13 @@ static int fields(struct rest_dec *d, struct rest_flat *f, struct sx_query *q, c
         seen |= 1u << i;
         rc = i == 0   ? vector_field(d, q, path)
              : i == 1 ? sx_json_u64(&d->j, "usize", UINT64_MAX, &q->limit)
-             : i == 2 ? rest_filter(d)
+             : i == 2 ? rest_filter(d, path, "filter", &q->filter)
              : i == 3 ? rest_params(d, q, path)
-             : i == 4 ? offset_field(d, &q->offset)
+             : i == 4 ? rest_optional_u64(d, &q->offset)
              : i == 5 ? rest_with_payload(d, &q->payload)
              : i == 6 ? rest_with_vector(d, &q->vectors, 1)
              : i == 7 ? threshold_field(d, q)
-             : i == 8 ? rest_shard_key(d, f)
+             : i == 8 ? rest_shard_key(d, f, &q->shards)
                       : sx_json_skip(&d->j, NULL);
     }
     if (rc < 0)

@@ -1,7 +1,4 @@
-/* Parts that many bodies have: payload and vector selectors, filters, shard keys.
- *
- * Filters are checked for their outer shape; one that restricts anything makes the body one that is
- * not served.
+/* Parts that many bodies have: payload and vector selectors, shard keys, paths.
  *
  * Threads: one body at a time per rest_dec. */
 #include <string.h>
@@ -13,53 +10,11 @@
 
 /* --- selectors ------------------------------------------------------------------------------ */
 
-/* One key of a path: bare or quoted. Returns the byte behind it, NULL when there is none. */
-static const char *path_key(const char *p, const char *end)
-{
-    const char *start = p;
-
-    if (p < end && *p == '"') {
-        for (p++; p < end && *p != '"'; p++)
-            if (*p == '\\')
-                return NULL;
-        return p < end ? p + 1 : NULL;
-    }
-    while (p < end && ((*p >= '0' && *p <= '9') || ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z') ||
-                       *p == '_' || *p == '-' || (unsigned char)*p >= 0x80))
-        p++;
-    return p != start ? p : NULL;
-}
-
-int rest_path_valid(struct sx_str s)
-{
-    const char *p = s.p, *end = s.p + s.n;
-
-    p = path_key(p, end);
-    while (p != NULL && p < end) {
-        if (*p == '.') {
-            p = path_key(p + 1, end);
-        } else if (*p == '[') {
-            uint64_t v = 0;
-
-            for (p++; p < end && *p >= '0' && *p <= '9'; p++) {
-                uint64_t digit = (uint64_t)(*p - '0');
-
-                if (v > (UINT64_MAX - digit) / 10)
-                    return 0;
-                v = v * 10 + digit;
-            }
-            p = p < end && *p == ']' ? p + 1 : NULL;
-        } else {
-            return 0;
-        }
-    }
-    return p != NULL;
-}
-
 /* A list of strings. 1 read, 0 something else (the reader is anywhere), negative. */
 static int strings_try(struct rest_dec *d, int paths, struct sx_selector *out)
 {
     struct sx_str *names = NULL;
+    struct sx_path unused;
     uint32_t cap = 0, n = 0;
     int rc;
 
@@ -77,8 +32,9 @@ static int strings_try(struct rest_dec *d, int paths, struct sx_selector *out)
         rc = sx_json_str(&d->j, "a string", &names[n]);
         if (rc < 0)
             return rc;
-        if (paths && !rest_path_valid(names[n]))
-            return 0;
+        rc = paths ? sx_path_parse(d->arena, names[n], &unused, NULL) : SX_OK;
+        if (rc < 0)
+            return rc == SX_ENOMEM ? SX_ENOMEM : 0;
         n++;
     }
     out->n = n;
@@ -177,91 +133,30 @@ int rest_with_vector(struct rest_dec *d, struct sx_selector *out, int null_ok)
     return SX_OK;
 }
 
-/* --- filters and shard keys ----------------------------------------------------------------- */
+/* --- paths ---------------------------------------------------------------------------------- */
 
-/* A clause: null, a condition, or a list of them. *restricts when it holds any. */
-static int clause(struct rest_dec *d, int *restricts)
+int rest_path_read(struct rest_dec *d, struct sx_path *out)
 {
-    struct sx_json_mark m;
-    int rc;
+    struct sx_str s;
+    int rc = sx_json_str(&d->j, "a string", &s);
 
-    switch (sx_json_peek(&d->j)) {
-    case SX_JSON_NULL:
-        rc = sx_json_null(&d->j);
-        return rc < 0 ? rc : SX_OK;
-    case SX_JSON_OBJ:
-        *restricts = 1;
-        return sx_json_skip(&d->j, NULL);
-    case SX_JSON_ARR:
-        m = sx_json_mark(&d->j);
-        rc = sx_json_arr_begin(&d->j, "a sequence");
-        if (rc == SX_OK)
-            rc = sx_json_arr_next(&d->j);
-        if (rc <= 0)
-            return rc;
-        *restricts = 1;
-        return rest_skip_from(d, m);
-    case SX_JSON_ERROR:
-        return SX_EFORMAT;
-    default:
-        return sx_json_fail_type(&d->j, "null, array or map");
-    }
+    if (rc == SX_OK)
+        rc = sx_path_parse(d->arena, s, out, NULL);
+    return rc != SX_EINPUT ? rc : sx_json_fail(&d->j, "Invalid json path: '%.*s'", (int)s.n, s.p);
 }
 
-int rest_filter(struct rest_dec *d)
-{
-    static const char *const names[] = {"should", "min_should", "must", "must_not"};
-    int restricts = 0, rc;
-    uint32_t seen = 0, i;
-    struct sx_str key;
-
-    rc = sx_json_null(&d->j);
-    if (rc != 0)
-        return rc < 0 ? rc : SX_OK;
-    rc = sx_json_obj_begin(&d->j, "struct Filter");
-    if (rc < 0)
-        return rc;
-    while ((rc = sx_json_obj_next(&d->j, &key)) > 0) {
-        for (i = 0; i < SX_COUNT(names); i++)
-            if (rest__is(key, names[i], (uint32_t)strlen(names[i])))
-                break;
-        if (i == SX_COUNT(names))
-            return sx_json_fail(&d->j,
-                                "unknown field `%.*s`, expected one of `should`, `min_should`, "
-                                "`must`, `must_not`",
-                                (int)key.n, key.p);
-        if ((seen & 1u << i) != 0)
-            return rest_fail_duplicate(d, key, names[i]);
-        seen |= 1u << i;
-        if (i != 1) {
-            rc = clause(d, &restricts);
-        } else {
-            rc = sx_json_null(&d->j);
-            if (rc == 0) {
-                restricts = 1;
-                rc = sx_json_peek(&d->j) == SX_JSON_OBJ || d->j.failed
-                         ? sx_json_skip(&d->j, NULL)
-                         : sx_json_fail_type(&d->j, "struct MinShould");
-            }
-        }
-        if (rc < 0)
-            return rc;
-    }
-    if (restricts)
-        rest_unsupported(d, "filter");
-    return rc;
-}
+/* --- shard keys ----------------------------------------------------------------------------- */
 
 /* string or unsigned integer: 1, else 0; the value is consumed then. */
-static int key_try(struct rest_dec *d)
+static int key_try(struct rest_dec *d, struct sx_shard_key *out)
 {
     int kind = sx_json_peek(&d->j);
     struct sx_json_mark m = sx_json_mark(&d->j);
-    uint64_t v;
 
+    *out = (struct sx_shard_key){{NULL, 0, 0}, 0};
     if (kind == SX_JSON_STR)
-        return sx_json_skip(&d->j, NULL) < 0 ? SX_EFORMAT : 1;
-    if (kind == SX_JSON_NUM && sx_json_u64(&d->j, "u64", UINT64_MAX, &v) == SX_OK)
+        return sx_json_str(&d->j, "a string", &out->text) < 0 ? SX_EFORMAT : 1;
+    if (kind == SX_JSON_NUM && sx_json_u64(&d->j, "u64", UINT64_MAX, &out->num) == SX_OK)
         return 1;
     if (kind == SX_JSON_ERROR)
         return SX_EFORMAT;
@@ -269,38 +164,58 @@ static int key_try(struct rest_dec *d)
     return 0;
 }
 
-static int keys_try(struct rest_dec *d)
+static int keys_try(struct rest_dec *d, struct sx_shards *out)
 {
+    struct sx_shard_key *keys = NULL;
+    uint32_t n = 0, cap = 0;
     int rc = sx_json_arr_begin(&d->j, "a sequence");
 
     while (rc >= 0 && (rc = sx_json_arr_next(&d->j)) > 0) {
-        rc = key_try(d);
+        keys = rest_push(d, keys, n, &cap, sizeof(*keys));
+        if (keys == NULL)
+            return SX_ENOMEM;
+        rc = key_try(d, &keys[n++]);
         if (rc <= 0)
             return rc;
     }
+    *out = (struct sx_shards){SX_SHARDS_KEYS, n, keys};
     return rc < 0 ? rc : 1;
 }
 
-static int fallback_try(struct rest_dec *d)
+static int fallback_try(struct rest_dec *d, struct sx_shards *out)
 {
+    struct sx_shard_key *keys = sx_arena_zalloc(d->arena, 2 * sizeof(*keys));
     uint32_t seen = 0;
     struct sx_str key;
     int rc = sx_json_obj_begin(&d->j, "a map");
 
+    if (keys == NULL)
+        return SX_ENOMEM;
     while (rc >= 0 && (rc = sx_json_obj_next(&d->j, &key)) > 0) {
         uint32_t bit = REST_IS(key, "target") ? 1u : REST_IS(key, "fallback") ? 2u : 0u;
 
         if ((seen & bit) != 0)
             return 0;
         seen |= bit;
-        rc = bit != 0 ? key_try(d) : sx_json_skip(&d->j, NULL);
+        rc = bit != 0 ? key_try(d, &keys[bit - 1]) : sx_json_skip(&d->j, NULL);
         if (rc < 0 || (rc == 0 && bit != 0))
             return rc;
     }
+    *out = (struct sx_shards){SX_SHARDS_FALLBACK, 2, keys};
     return rc < 0 ? rc : seen == 3;
 }
 
-int rest_shard_key(struct rest_dec *d, struct rest_flat *f)
+static int single_try(struct rest_dec *d, struct sx_shards *out)
+{
+    struct sx_shard_key *key = sx_arena_alloc(d->arena, sizeof(*key));
+
+    if (key == NULL)
+        return SX_ENOMEM;
+    *out = (struct sx_shards){SX_SHARDS_KEYS, 1, key};
+    return key_try(d, key);
+}
+
+int rest_shard_key(struct rest_dec *d, struct rest_flat *f, struct sx_shards *out)
 {
     struct sx_json_mark m;
     int rc;
@@ -313,19 +228,17 @@ int rest_shard_key(struct rest_dec *d, struct rest_flat *f)
         m = sx_json_mark(&d->j);
         switch (sx_json_peek(&d->j)) {
         case SX_JSON_ARR:
-            rc = keys_try(d);
+            rc = keys_try(d, out);
             break;
         case SX_JSON_OBJ:
-            rc = fallback_try(d);
+            rc = fallback_try(d, out);
             break;
         default:
-            rc = key_try(d);
+            rc = single_try(d, out);
             break;
         }
         if (rc == 0)
             rc = rest_fail_union(d, m, "Expected a string or an integer");
-        else if (rc > 0)
-            rest_unsupported(d, "shard_key");
     }
     if (f != NULL) {
         f->direct = rc < 0;

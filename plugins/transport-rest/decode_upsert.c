@@ -47,10 +47,6 @@ static int named_try(struct rest_dec *d, struct vectors *list)
         rc = rest_vector_try(d, REST_V_PAIR, 1, &v);
         if (rc <= 0)
             return rc;
-        if (rc == REST_V_INFERENCE) {
-            rest_unsupported(d, "inference");
-            continue;
-        }
         slot = vector_slot(d, list, name);
         if (slot == NULL)
             return SX_ENOMEM;
@@ -60,40 +56,38 @@ static int named_try(struct rest_dec *d, struct vectors *list)
     return rc < 0 ? rc : 1;
 }
 
-/* The value of `vector`: one unnamed vector, or a map. */
-static int vector_struct(struct rest_dec *d, struct sx_point_in *out)
+/* One unnamed vector; an object must be one to be embedded, for a sparse one has no such form. */
+static int unnamed_try(struct rest_dec *d, int is_object, struct sx_point_in *out)
+{
+    struct sx_vec_in *v = sx_arena_zalloc(d->arena, sizeof(*v));
+    int rc;
+
+    if (v == NULL)
+        return SX_ENOMEM;
+    rc = rest_vector_try(d, 0, is_object, v);
+    v->name.p = "";
+    out->vectors = v;
+    out->n_vectors = 1;
+    return is_object && rc == REST_V_VECTOR ? REST_V_NONE : rc;
+}
+
+int rest_vectors(struct rest_dec *d, struct sx_point_in *out, uint32_t *is_map)
 {
     struct sx_json_mark m = sx_json_mark(&d->j);
     struct vectors list = {NULL, 0, 0};
-    struct sx_vec_in *v;
-    int rc;
+    int rc = 0, is_object = sx_json_peek(&d->j) == SX_JSON_OBJ;
 
-    if (sx_json_peek(&d->j) == SX_JSON_OBJ) {
+    *is_map = 0;
+    if (is_object) {
         rc = named_try(d, &list);
-        if (rc == 0) {
-            struct sx_vec_in unused;
-
-            memset(&unused, 0, sizeof(unused));
+        if (rc == 0)
             sx_json_reset(&d->j, m);
-            rc = rest_vector_try(d, 0, 1, &unused);
-            if (rc == REST_V_INFERENCE)
-                rest_unsupported(d, "inference");
-            else if (rc == REST_V_VECTOR) /* a sparse object has no unnamed form */
-                rc = REST_V_NONE;
-        }
+        *is_map = rc > 0;
         out->vectors = list.v;
         out->n_vectors = list.n;
-        out->pad = 1; /* until checked: the map form */
-    } else {
-        v = sx_arena_zalloc(d->arena, sizeof(*v));
-        if (v == NULL)
-            return SX_ENOMEM;
-        v->name.p = "";
-        rc = rest_vector_try(d, 0, 0, v);
-        v->name.p = "";
-        out->vectors = v;
-        out->n_vectors = 1;
     }
+    if (rc == 0)
+        rc = unnamed_try(d, is_object, out);
     if (rc == 0)
         return rest_fail_union(d, m,
                                "data did not match any variant of untagged enum VectorStruct");
@@ -122,7 +116,7 @@ int rest_payload(struct rest_dec *d, struct sx_doc *out)
     return SX_OK;
 }
 
-static int point(struct rest_dec *d, struct sx_point_in *out)
+static int point(struct rest_dec *d, struct sx_point_in *out, uint32_t *is_map)
 {
     enum { ID = 1, VECTOR = 2, PAYLOAD = 4 };
     uint32_t seen = 0, bit;
@@ -144,7 +138,7 @@ static int point(struct rest_dec *d, struct sx_point_in *out)
                                                        : "payload");
         seen |= bit;
         rc = bit == ID        ? rest_id_read(d, &out->id)
-             : bit == VECTOR  ? vector_struct(d, out)
+             : bit == VECTOR  ? rest_vectors(d, out, is_map)
              : bit == PAYLOAD ? rest_payload(d, &out->payload)
                               : sx_json_skip(&d->j, NULL);
         if (rc < 0)
@@ -163,14 +157,17 @@ static struct sx_vec_in *own(const struct sx_vec_in *v)
     return (struct sx_vec_in *)(uintptr_t)v;
 }
 
-/* Range errors of one point's vectors; sorts what is sound. */
-static int check_point(struct rest_dec *d, struct sx_point_in *p, uint32_t index)
+int rest_vectors_check(struct rest_dec *d,
+                       const struct sx_point_in *p,
+                       uint32_t is_map,
+                       const char *at,
+                       uint32_t index,
+                       const char *field)
 {
     struct sx_vec_in *v = own(p->vectors);
-    uint32_t is_map = p->pad, n_bad = 0, bad = 0, n;
+    uint32_t n_bad = 0, bad = 0, n;
     struct rest_vec_fault f[2];
 
-    p->pad = 0;
     for (uint32_t i = 0; i < p->n_vectors; i++) {
         n = rest_vector_faults(d, &v[i], f);
         n_bad += n != 0;
@@ -184,7 +181,7 @@ static int check_point(struct rest_dec *d, struct sx_point_in *p, uint32_t index
         if (n != 0 && is_map)
             rest_map_step(step, n_bad, bad++);
         for (uint32_t k = 0; k < n; k++)
-            rest_valid_add(d, "points[%u].vector%s.%s: %.*s", index, step, f[k].leaf,
+            rest_valid_add(d, "%s[%u]%s%s.%s: %.*s", at, index, field, step, f[k].leaf,
                            (int)f[k].text.n, f[k].text.p);
     }
     return SX_OK;
@@ -193,7 +190,7 @@ static int check_point(struct rest_dec *d, struct sx_point_in *p, uint32_t index
 static int points(struct rest_dec *d, struct sx_args_upsert *args)
 {
     struct sx_point_in *list = NULL;
-    uint32_t n = 0, cap = 0;
+    uint32_t n = 0, cap = 0, is_map;
     int rc = sx_json_arr_begin(&d->j, "a sequence");
 
     if (rc < 0)
@@ -202,9 +199,9 @@ static int points(struct rest_dec *d, struct sx_args_upsert *args)
         list = rest_push(d, list, n, &cap, sizeof(*list));
         if (list == NULL)
             return SX_ENOMEM;
-        rc = point(d, &list[n]);
+        rc = point(d, &list[n], &is_map);
         if (rc == SX_OK)
-            rc = check_point(d, &list[n], n);
+            rc = rest_vectors_check(d, &list[n], is_map, "points", n, ".vector");
         if (rc < 0)
             return rc;
         n++;
@@ -216,7 +213,7 @@ static int points(struct rest_dec *d, struct sx_args_upsert *args)
 
 /* --- the whole ------------------------------------------------------------------------------ */
 
-static int update_mode(struct rest_dec *d)
+static int update_mode(struct rest_dec *d, uint32_t *out)
 {
     struct sx_str mode;
     int rc = sx_json_null(&d->j);
@@ -226,8 +223,10 @@ static int update_mode(struct rest_dec *d)
     rc = sx_json_str(&d->j, "string or map", &mode);
     if (rc < 0)
         return rc;
-    if (REST_IS(mode, "insert_only") || REST_IS(mode, "update_only"))
-        rest_unsupported(d, "update_mode");
+    if (REST_IS(mode, "insert_only"))
+        *out = SX_INSERT_ONLY;
+    else if (REST_IS(mode, "update_only"))
+        *out = SX_UPDATE_ONLY;
     else if (!REST_IS(mode, "upsert"))
         return sx_json_fail(&d->j,
                             "unknown variant `%.*s`, expected one of `upsert`, `insert_only`, "
@@ -260,9 +259,9 @@ static int body(struct rest_dec *d, int is_batch, struct sx_args_upsert *args)
         seen |= 1u << i;
         rc = i == 0   ? points(d, args)
              : i == 1 ? rest_upsert_columns(d, args)
-             : i == 2 ? rest_shard_key(d, NULL)
-             : i == 3 ? rest_filter(d)
-                      : update_mode(d);
+             : i == 2 ? rest_shard_key(d, NULL, &args->shards)
+             : i == 3 ? rest_filter(d, "", "update_filter", &args->update_filter)
+                      : update_mode(d, &args->mode);
     }
     if (rc == SX_OK && (seen & 3) == 0)
         return sx_json_fail(&d->j, "Invalid PointInsertOperations format");
@@ -282,11 +281,41 @@ static int has_key(struct rest_dec *d, const char *name)
     return found;
 }
 
+/* A failure of the list form stands unless a syntax error follows, or a batch, which makes the
+ * fault irrelevant: 1 then. */
+static int list_failed(struct rest_dec *d, struct sx_json_mark m)
+{
+    struct sx_str text = d->j.msg;
+    int rc = rest_skip_from(d, m);
+
+    if (rc < 0)
+        return rc;
+    sx_json_reset(&d->j, m);
+    if (has_key(d, "batch"))
+        return 1;
+    return sx_json_fail(&d->j, "%.*s", (int)text.n, text.p);
+}
+
+static int columns(struct rest_dec *d, struct sx_json_mark m, struct sx_args_upsert *args)
+{
+    struct sx_str text;
+    int rc;
+
+    sx_json_reset(&d->j, m);
+    memset(args, 0, sizeof(*args));
+    rc = body(d, 1, args);
+    if (rc >= 0 || rest_no_memory(d, rc))
+        return rc;
+    text = d->j.msg;
+    rc = rest_skip_from(d, m);
+    return rc < 0 ? rc : sx_json_fail(&d->j, "%.*s", (int)text.n, text.p);
+}
+
 int rest_decode_upsert(struct rest_dec *d, struct sx_op *op)
 {
     struct sx_json_mark m = sx_json_mark(&d->j);
     struct sx_args_upsert *args = sx_arena_zalloc(d->arena, sizeof(*args));
-    struct sx_str text;
+    struct rest_kept kept = rest_keep(d);
     int rc;
 
     if (args == NULL)
@@ -297,29 +326,11 @@ int rest_decode_upsert(struct rest_dec *d, struct sx_op *op)
         return d->j.failed ? SX_EFORMAT
                            : rest_fail_union(d, m, "Invalid PointInsertOperations format");
     rc = body(d, 0, args);
-    if (rc < 0 && rc != SX_ENOMEM) {
-        /* A syntax error further on comes first, then a batch, which makes the fault irrelevant. */
-        text = d->j.msg;
-        rc = rest_skip_from(d, m);
-        if (rc < 0)
-            return rc;
-        sx_json_reset(&d->j, m);
-        if (!has_key(d, "batch"))
-            return sx_json_fail(&d->j, "%.*s", (int)text.n, text.p);
-        rc = 1;
-    }
+    if (rc < 0 && !rest_no_memory(d, rc))
+        rc = list_failed(d, m);
     if (rc == 1) {
-        sx_json_reset(&d->j, m);
-        d->n_valid = 0;
-        d->unsupported = NULL;
-        *args = (struct sx_args_upsert){0, 0, NULL};
-        rc = body(d, 1, args);
-        if (rc < 0 && rc != SX_ENOMEM) {
-            text = d->j.msg;
-            rc = rest_skip_from(d, m);
-            if (rc == SX_OK)
-                rc = sx_json_fail(&d->j, "%.*s", (int)text.n, text.p);
-        }
+        rest_back(d, &kept);
+        rc = columns(d, m, args);
     }
     return rc;
 }

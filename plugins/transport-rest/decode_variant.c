@@ -8,8 +8,6 @@
  * Threads: one body at a time per rest_dec. */
 #include <string.h>
 
-#include "sextant/sx_text.h"
-
 #include "decode.h"
 
 /* Last: it poisons names. */
@@ -163,64 +161,12 @@ static int context(struct rest_dec *d, const char *path)
     return pairs(d, path, "query.context");
 }
 
-/* A number or a text that begins like a date: digits and the bytes dates are made of. */
-static int start_from(struct rest_dec *d)
-{
-    struct sx_json_mark m = sx_json_mark(&d->j);
-    int kind = sx_json_peek(&d->j);
-    struct sx_str s;
-    uint32_t digits = 0;
-
-    if (kind == SX_JSON_NULL || kind == SX_JSON_NUM)
-        return sx_json_skip(&d->j, NULL) < 0 ? SX_EFORMAT : 1;
-    if (kind != SX_JSON_STR)
-        return kind < 0 ? SX_EFORMAT : 0;
-    if (sx_json_str(&d->j, "a string", &s) < 0)
-        return SX_EFORMAT;
-    while (digits < s.n && s.p[digits] >= '0' && s.p[digits] <= '9')
-        digits++;
-    if (digits >= 4 && digits < s.n && s.p[digits] == '-')
-        return 1;
-    sx_json_reset(&d->j, m);
-    return 0;
-}
-
-int rest_order_by(struct rest_dec *d)
-{
-    static const char *const names[] = {"key", "direction", "start_from"};
-    static const char *const directions[] = {"asc", "desc"};
-    struct rest_marks m;
-    struct sx_str path;
-    int rc;
-
-    if (sx_json_peek(&d->j) == SX_JSON_STR)
-        return sx_json_str(&d->j, "a string", &path) < 0 ? SX_EFORMAT : rest_path_valid(path);
-    rc = rest_marks_read(d, names, 3, &m);
-    if (rc <= 0)
-        return rc;
-    if (m.twice != 0 || !rest_marks_go(d, &m, 0) || sx_json_peek(&d->j) != SX_JSON_STR ||
-        sx_json_str(&d->j, "a string", &path) < 0 || !rest_path_valid(path))
-        return 0;
-    if (rest_marks_go(d, &m, 1)) {
-        rc = null_try(d);
-        if (rc == 0)
-            rc = word_try(d, directions, 2);
-        if (rc <= 0)
-            return rc;
-    }
-    if (rest_marks_go(d, &m, 2)) {
-        rc = start_from(d);
-        if (rc <= 0)
-            return rc;
-    }
-    sx_json_reset(&d->j, m.end);
-    return 1;
-}
-
 static int order_by(struct rest_dec *d, const char *path)
 {
+    struct sx_order_by unused;
+
     (void)path;
-    return rest_order_by(d);
+    return rest_order_by(d, &unused);
 }
 
 static int fusion(struct rest_dec *d, const char *path)

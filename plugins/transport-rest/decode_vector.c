@@ -126,18 +126,10 @@ static int rows_try(struct rest_dec *d, uint32_t flags, struct sx_vec_in *out)
     return multi(d, rows, n, out);
 }
 
-/* Fields of the object forms. */
 enum {
     HAS_INDICES = 1,
     HAS_VALUES = 2,
-    HAS_TEXT = 4,
-    HAS_MODEL = 8,
-    HAS_IMAGE = 16,
-    HAS_OBJECT = 32,
-    BAD_SPARSE = 64, /* a field of the sparse form that does not fit, or stands there twice */
-    BAD_MODEL = 128, /* no text */
-    BAD_TEXT = 256,
-    BAD_OPTIONS = 512
+    BAD_SPARSE = 4 /* a field that does not fit, or stands there twice */
 };
 
 static int sparse_field(struct rest_dec *d,
@@ -165,61 +157,32 @@ static int sparse_field(struct rest_dec *d,
     return SX_OK;
 }
 
-static int inference_field(struct rest_dec *d, struct sx_str key, uint32_t *seen)
-{
-    int kind = sx_json_peek(&d->j);
-    struct sx_str model;
-
-    if (REST_IS(key, "text"))
-        *seen |= HAS_TEXT | (kind != SX_JSON_STR ? BAD_TEXT : 0u);
-    else if (REST_IS(key, "model") && kind == SX_JSON_STR) {
-        *seen |= HAS_MODEL;
-        kind = sx_json_str(&d->j, "a string", &model);
-        d->empty_model = kind == SX_OK && model.n == 0;
-        return kind;
-    } else if (REST_IS(key, "model"))
-        *seen |= HAS_MODEL | BAD_MODEL;
-    else if (REST_IS(key, "image"))
-        *seen |= HAS_IMAGE;
-    else if (REST_IS(key, "object"))
-        *seen |= HAS_OBJECT;
-    else if (REST_IS(key, "options") && kind != SX_JSON_OBJ && kind != SX_JSON_NULL)
-        *seen |= BAD_OPTIONS;
-    return sx_json_skip(&d->j, NULL);
-}
-
+/* A sparse object, else an inference object. */
 static int object_try(struct rest_dec *d, struct sx_vec_in *out)
 {
+    struct sx_json_mark m = sx_json_mark(&d->j);
     uint32_t *indices = NULL, seen = 0;
     float *values = NULL;
     struct sx_str key;
     int rc = sx_json_obj_begin(&d->j, "a map");
 
+    while (rc >= 0 && (rc = sx_json_obj_next(&d->j, &key)) > 0)
+        rc = REST_IS(key, "indices") || REST_IS(key, "values")
+                 ? sparse_field(d, REST_IS(key, "indices"), &seen, &indices, &values, out)
+                 : sx_json_skip(&d->j, NULL);
     if (rc < 0)
         return rc;
-    while ((rc = sx_json_obj_next(&d->j, &key)) > 0) {
-        if (REST_IS(key, "indices") || REST_IS(key, "values"))
-            rc = sparse_field(d, REST_IS(key, "indices"), &seen, &indices, &values, out);
-        else
-            rc = inference_field(d, key, &seen);
-        if (rc < 0)
-            return rc;
-    }
-    if (rc < 0)
-        return rc;
-    if ((seen & (HAS_INDICES | HAS_VALUES)) == (HAS_INDICES | HAS_VALUES) &&
-        (seen & BAD_SPARSE) == 0) {
+    if (seen == (HAS_INDICES | HAS_VALUES)) {
         out->kind = SX_VEC_SPARSE;
         out->indices = indices;
         out->data = values;
         return REST_V_VECTOR;
     }
-    if ((seen & HAS_MODEL) == 0 || (seen & (BAD_MODEL | BAD_OPTIONS)) != 0)
-        return REST_V_NONE;
-    if (((seen & HAS_TEXT) != 0 && (seen & BAD_TEXT) == 0) ||
-        (seen & (HAS_IMAGE | HAS_OBJECT)) != 0)
-        return REST_V_INFERENCE;
-    return REST_V_NONE;
+    sx_json_reset(&d->j, m);
+    memset(out, 0, sizeof(*out));
+    out->kind = SX_VEC_INFER;
+    rc = rest_infer_try(d, &out->infer);
+    return rc > 0 ? REST_V_INFERENCE : rc == 0 ? REST_V_NONE : rc;
 }
 
 int rest_vector_try(struct rest_dec *d, uint32_t flags, int object, struct sx_vec_in *out)

@@ -79,6 +79,13 @@ static void put_record(struct sx_buf *b, const struct sx_record *rec, int is_sco
         sx_buf_add(b, ",\"vector\":", 10);
         put_vectors(b, rec);
     }
+    if ((rec->flags & (SX_REC_ORDER_I | SX_REC_ORDER_F)) != 0) {
+        sx_buf_adds(b, ",\"order_value\":");
+        if ((rec->flags & SX_REC_ORDER_I) != 0)
+            sx_jsonw_i64(b, rec->order.i);
+        else
+            sx_jsonw_f64(b, rec->order.f);
+    }
     sx_buf_addc(b, '}');
 }
 
@@ -93,19 +100,59 @@ static void put_list(struct sx_buf *b, const struct sx_record_list *list, int is
     sx_buf_addc(b, ']');
 }
 
-static void put_update(struct sx_buf *b, const struct sx_reply *reply)
+static void put_update(struct sx_buf *b, const struct sx_update *u)
 {
-    uint32_t status = reply->u.update.status;
-
     sx_buf_addc(b, '{');
-    if (reply->u.update.op_id != 0) {
+    if (u->op_id != 0) {
         sx_buf_adds(b, "\"operation_id\":");
-        sx_jsonw_u64(b, reply->u.update.op_id);
+        sx_jsonw_u64(b, u->op_id);
         sx_buf_addc(b, ',');
     }
-    sx_buf_adds(b, status == SX_UPDATE_COMPLETED      ? "\"status\":\"completed\"}"
-                   : status == SX_UPDATE_WAIT_TIMEOUT ? "\"status\":\"wait_timeout\"}"
-                                                      : "\"status\":\"acknowledged\"}");
+    sx_buf_adds(b, u->status == SX_UPDATE_COMPLETED      ? "\"status\":\"completed\"}"
+                   : u->status == SX_UPDATE_WAIT_TIMEOUT ? "\"status\":\"wait_timeout\"}"
+                                                         : "\"status\":\"acknowledged\"}");
+}
+
+static void put_updates(struct sx_buf *b, const struct sx_reply *reply)
+{
+    sx_buf_addc(b, '[');
+    for (uint32_t i = 0; i < reply->u.updates.n; i++) {
+        if (i != 0)
+            sx_buf_addc(b, ',');
+        put_update(b, &reply->u.updates.list[i]);
+    }
+    sx_buf_addc(b, ']');
+}
+
+static void put_facet_value(struct sx_buf *b, const struct sx_facet_hit *hit)
+{
+    switch (hit->kind) {
+    case SX_FACET_STR:
+        sx_jsonw_str(b, hit->str.p, hit->str.n);
+        break;
+    case SX_FACET_INT:
+        sx_jsonw_i64(b, hit->i);
+        break;
+    case SX_FACET_BOOL:
+        sx_buf_adds(b, hit->i != 0 ? "true" : "false");
+        break;
+    default:
+        sx_jsonw_id(b, hit->uuid);
+        break;
+    }
+}
+
+static void put_facet(struct sx_buf *b, const struct sx_reply *reply)
+{
+    sx_buf_adds(b, "{\"hits\":[");
+    for (uint32_t i = 0; i < reply->u.facet.n; i++) {
+        sx_buf_adds(b, i != 0 ? ",{\"value\":" : "{\"value\":");
+        put_facet_value(b, &reply->u.facet.hits[i]);
+        sx_buf_adds(b, ",\"count\":");
+        sx_jsonw_u64(b, reply->u.facet.hits[i].count);
+        sx_buf_addc(b, '}');
+    }
+    sx_buf_adds(b, "]}");
 }
 
 /* Query answers wrap the list in an object, search answers do not. */
@@ -145,7 +192,13 @@ void rest_encode(struct sx_buf *b, const struct sx_op *op, const struct sx_reply
         sx_jsonw_doc(b, reply->u.doc);
         break;
     case SX_R_UPDATE:
-        put_update(b, reply);
+        put_update(b, &reply->u.update);
+        break;
+    case SX_R_UPDATES:
+        put_updates(b, reply);
+        break;
+    case SX_R_FACET:
+        put_facet(b, reply);
         break;
     case SX_R_RECORD:
         if (reply->u.records.list.n != 0)

@@ -1,4 +1,4 @@
-/* Parameters behind the question mark.
+/* Parameters behind the question mark, and the one path parameter that becomes an argument.
  *
  * Which parameters an operation has, and what its timeout accepts, follows from its class: reads of
  * points take at least one second and say so as a parse error, changes of collections say so as a
@@ -247,14 +247,32 @@ static int pair(struct parse *q, const char *p, const char *end)
     return rc == SX_OK ? parameter(q, name, value) : rc;
 }
 
+/* The field of an index to delete: the second path parameter as a path into payloads. */
+static int index_field(struct sx_op *op, struct sx_str *text)
+{
+    struct sx_args_field *args = sx_arena_zalloc(op->arena, sizeof(*args));
+    int rc;
+
+    if (args == NULL)
+        return SX_ENOMEM;
+    op->args = args;
+    rc = sx_path_parse(op->arena, op->name, &args->field, NULL);
+    if (rc != SX_EINPUT)
+        return rc;
+    *text = sx_arena_printf(op->arena,
+                            "Deserialize error in path parameters: Invalid json path: '%.*s'",
+                            (int)op->name.n, op->name.p);
+    return text->p != NULL ? SX_EINPUT : SX_ENOMEM;
+}
+
 int rest_query_parse(struct sx_op *op, struct sx_str query, struct sx_str *text)
 {
     struct parse q = {op, text, group_of(op->code), 0};
     const char *p = query.p, *end;
-    int rc = SX_OK;
+    int rc = op->code == SX_OP_INDEX_DELETE ? index_field(op, text) : SX_OK;
 
-    if (q.group == Q_NONE || query.n == 0)
-        return SX_OK;
+    if (rc < 0 || q.group == Q_NONE || query.n == 0)
+        return rc;
     end = p + query.n;
     while (p < end && rc == SX_OK) {
         const char *amp = memchr(p, '&', (size_t)(end - p));

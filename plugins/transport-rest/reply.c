@@ -1,4 +1,4 @@
-/* Answers: status line, headers, envelope, access log.
+/* Answers: status line, headers, envelope, counters, access log.
  *
  * The body is written first, behind a gap that is wide enough for any usual head; then the head is
  * put into the gap's end, right in front of it. So nothing is copied and one send() takes all. Only
@@ -21,38 +21,47 @@ static const char json_type[] = "application/json";
 
 /* --- heads ---------------------------------------------------------------------------------- */
 
+static const struct {
+    int status;
+    const char *text;
+} statuses[] = {
+    {200, "OK"},
+    {202, "Accepted"},
+    {304, "Not Modified"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {413, "Payload Too Large"},
+    {417, "Expectation Failed"},
+    {422, "Unprocessable Entity"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
+};
+
+/* SX_COUNT(statuses) for one that only a web module could think of. */
+static uint32_t status_index(int status)
+{
+    uint32_t i = 0;
+
+    while (i < SX_COUNT(statuses) && statuses[i].status != status)
+        i++;
+    return i;
+}
+
 static const char *reason(int status)
 {
-    static const struct {
-        int status;
-        const char *text;
-    } list[] = {
-        {200, "OK"},
-        {202, "Accepted"},
-        {304, "Not Modified"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {408, "Request Timeout"},
-        {409, "Conflict"},
-        {413, "Payload Too Large"},
-        {417, "Expectation Failed"},
-        {422, "Unprocessable Entity"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
-        {507, "Insufficient Storage"},
-    };
+    uint32_t i = status_index(status);
 
-    for (uint32_t i = 0; i < SX_COUNT(list); i++)
-        if (list[i].status == status)
-            return list[i].text;
-    return "Unknown";
+    return i < SX_COUNT(statuses) ? statuses[i].text : "Unknown";
 }
 
 void rest_date(struct rest_thread *th)
@@ -124,6 +133,90 @@ write_head(struct rest_req *r, int status, uint64_t length, const char *type, st
     put(h, r->th->date, r->th->date_n);
 }
 
+/* --- counters ------------------------------------------------------------------------------- */
+
+/* One for each status of each operation, or of each method of requests that are none; made when it
+ * is first used, as most never are. The host keeps them as long as the process lives, and gives the
+ * same ones to two loops that make them at once, so these pointers are the process' too. */
+struct counted {
+    struct sx_metric *total, *seconds; /* atomic; seconds is set last */
+};
+static struct counted counted[SX_OP__N + REST_M__N][SX_COUNT(statuses)];
+static const struct sx_telem *telem; /* atomic; set before the first of them */
+
+/* What the table calls "{collection}" is "{collection_name}" to clients. */
+static void put_endpoint(char *out, uint64_t room, const char *path)
+{
+    static const char *const names[][2] = {
+        {"{collection}", "{collection_name}"},
+        {"{vector}", "{vector_name}"},
+        {"{field}", "{field_name}"},
+        {"{snapshot}", "{snapshot_name}"},
+        {"{shard}", "{shard_id}"},
+    };
+    uint64_t n = 0, n_name;
+    uint32_t i;
+
+    while (*path != '\0' && n + 24 < room) {
+        for (i = 0; i < SX_COUNT(names); i++)
+            if (strncmp(path, names[i][0], strlen(names[i][0])) == 0)
+                break;
+        if (i == SX_COUNT(names)) {
+            out[n++] = *path++;
+            continue;
+        }
+        n_name = strlen(names[i][1]);
+        memcpy(out + n, names[i][1], n_name);
+        n += n_name;
+        path += strlen(names[i][0]);
+    }
+    out[n] = '\0';
+}
+
+static int make_counted(const struct rest_req *r, uint32_t row, int status, struct counted *c)
+{
+    static const char *const methods[REST_M__N] = {"GET",    "POST",    "PUT",  "PATCH",
+                                                   "DELETE", "OPTIONS", "OTHER"};
+    static const double bounds[] = {0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10, 50};
+    const struct sx_host *host = r->th->self->host;
+    const struct sx_telem *t = host->get(host, "sx.telem", (uint32_t)sizeof(*t));
+    const struct sx_op_info *info = row < SX_OP__N ? &sx_op_table[row] : NULL;
+    char endpoint[192], labels[256];
+    struct sx_metric *total, *seconds;
+
+    if (t == NULL)
+        return 0;
+    put_endpoint(endpoint, sizeof(endpoint), info != NULL ? info->path : "unknown");
+    (void)snprintf(labels, sizeof(labels), "method=\"%s\",endpoint=\"%s\",status=\"%d\"",
+                   info != NULL ? info->method : methods[row - SX_OP__N], endpoint, status);
+    total = t->metric(SX_METRIC_COUNTER, "rest_responses_total", "total number of responses",
+                      labels, NULL, 0);
+    seconds = t->metric(SX_METRIC_HISTOGRAM, "rest_responses_duration_seconds",
+                        "response duration histogram", labels, bounds, SX_COUNT(bounds));
+    if (total == NULL || seconds == NULL)
+        return 0;
+    __atomic_store_n(&telem, t, __ATOMIC_RELAXED);
+    __atomic_store_n(&c->total, total, __ATOMIC_RELAXED);
+    __atomic_store_n(&c->seconds, seconds, __ATOMIC_RELEASE); /* pairs with count_answer() */
+    return 1;
+}
+
+/* An answer that the list of statuses lacks is made anew each time: only a web module gives one. */
+static void count_answer(const struct rest_req *r, int status, double seconds)
+{
+    uint32_t row = r->op.code < SX_OP__N ? r->op.code : SX_OP__N + r->head.method;
+    uint32_t i = status_index(status);
+    struct counted other = {NULL, NULL}, *c = i < SX_COUNT(statuses) ? &counted[row][i] : &other;
+    const struct sx_telem *t;
+
+    /* pairs with make_counted() */
+    if (__atomic_load_n(&c->seconds, __ATOMIC_ACQUIRE) == NULL && !make_counted(r, row, status, c))
+        return;
+    t = __atomic_load_n(&telem, __ATOMIC_RELAXED);
+    t->add(__atomic_load_n(&c->total, __ATOMIC_RELAXED), 1);
+    t->observe(__atomic_load_n(&c->seconds, __ATOMIC_RELAXED), seconds);
+}
+
 /* --- access log ----------------------------------------------------------------------------- */
 
 /* The paths that monitors ask for all day. */
@@ -143,23 +236,32 @@ static struct sx_str or_dash(struct sx_str s)
     return s.p != NULL && s.n != 0 ? s : (struct sx_str){"-", 1, 0};
 }
 
-static void access_log(const struct rest_req *r, int status, uint64_t bytes)
+static void access_log(const struct rest_req *r, int status, uint64_t bytes, double seconds)
 {
     const struct rest *self = r->th->self;
     const struct rest_head *h = &r->head;
     struct sx_str referer, agent;
-    double seconds;
 
-    if (h->target.p == NULL || is_quiet(h->path) ||
-        !self->host->log_on(self->host, SX_LOG_INFO, ACCESS_LOG))
+    if (is_quiet(h->path) || !self->host->log_on(self->host, SX_LOG_INFO, ACCESS_LOG))
         return;
-    seconds = r->op.start_ns != 0 ? (double)(self->time->mono_ns() - r->op.start_ns) / 1e9 : 0;
     referer = or_dash(h->h[REST_H_REFERER]);
     agent = or_dash(h->h[REST_H_USER_AGENT]);
     sx_log(self->host, SX_LOG_INFO, ACCESS_LOG,
            "%s \"%.*s %.*s HTTP/1.%u\" %d %llu \"%.*s\" \"%.*s\" %.6f", r->conn->peer,
            (int)h->method_text.n, h->method_text.p, (int)h->target.n, h->target.p, h->minor, status,
            (unsigned long long)bytes, (int)referer.n, referer.p, (int)agent.n, agent.p, seconds);
+}
+
+/* Once for every answer. Bytes that were no request are neither counted nor logged. */
+static void note_answer(const struct rest_req *r, int status, uint64_t bytes)
+{
+    double seconds;
+
+    if (r->head.target.p == NULL)
+        return;
+    seconds = (double)(r->th->self->time->mono_ns() - r->op.start_ns) / 1e9;
+    count_answer(r, status, seconds);
+    access_log(r, status, bytes, seconds);
 }
 
 /* --- whole answers -------------------------------------------------------------------------- */
@@ -198,7 +300,7 @@ void rest_reply_close(struct rest_req *r, int status, const char *type, struct s
         memcpy(at + h.n, headers.p, headers.n);
     memcpy(at + need - 2, "\r\n", 2);
     r->out.n = (uint64_t)(at - r->out.p) + need + body;
-    access_log(r, status, body);
+    note_answer(r, status, body);
 }
 
 void rest_reply_status(struct rest_req *r, int status)

@@ -258,8 +258,6 @@ head_checks(struct rest_req *r, const struct rest_match *m, const struct sx_str 
     struct sx_str text = {NULL, 0, 0};
     int rc;
 
-    r->op.code = (uint32_t)m->op;
-    r->op.start_ns = r->th->self->time->mono_ns();
     if (parameters(r, m, segments))
         return 1;
     rc = rest_query_parse(&r->op, r->head.query, &text);
@@ -280,11 +278,15 @@ int rest_request_head(struct rest_req *r)
     struct rest_match m = {.op = -1};
     int n, is_public, done;
 
+    r->op.code = SX_OP__N; /* none; an answer is counted by what stands here */
+    r->op.start_ns = self->time->mono_ns();
     if (r->head.method == REST_M_OPTIONS && rest_cors_preflight(r))
         return 1;
     n = rest_path_split(r->head.path, segments);
     if (n >= 0) {
         rest_router_find(&self->router, r->head.method, segments, (uint32_t)n, &m);
+        if (m.op >= 0)
+            r->op.code = (uint32_t)m.op;
         if (self->n_web != 0)
             web = rest_web_find(self, segments, (uint32_t)n);
     }

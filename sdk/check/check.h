@@ -4,7 +4,7 @@
 
 #include "sextant/sx_plugin.h"
 
-#include "elf_file.h"
+#include "../lib/elf_file.h"
 
 /* One file under check. */
 struct check {
@@ -12,7 +12,7 @@ struct check {
     char stem[64];   /* file name without ".so": the module's name */
     char symbol[96]; /* what the descriptor must be called */
     uint32_t n_findings, pad;
-    struct elf_file elf;
+    struct sx_elf elf;
 };
 
 /* Prints "path: text" and counts it / prints only. */

@@ -107,7 +107,7 @@ static const struct sx_plugin *load(struct child *k)
 /* Every import must come from a library the file names itself, not from whoever loads it. */
 static void check_imports(struct child *k)
 {
-    const struct elf_file *f = &k->c->elf;
+    const struct sx_elf *f = &k->c->elf;
     for (uint32_t i = 0; i < f->n_imported; i++) {
         int is_found = 0;
         for (uint32_t j = 0; j < f->n_needed && !is_found; j++) {

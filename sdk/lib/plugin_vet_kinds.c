@@ -7,6 +7,7 @@
 #include "sextant/sx_distance.h"
 #include "sextant/sx_index.h"
 #include "sextant/sx_storage.h"
+#include "sextant/sx_tokenizer.h"
 #include "sextant/sx_vet.h"
 
 #include "plugin_vet.h"
@@ -84,6 +85,12 @@ static const struct rule blobs_rules[] = {
     REQUIRED(sx_blobs_ops, stats),
 };
 
+static const struct rule tokenizer_rules[] = {
+    REQUIRED(sx_tokenizer_ops, open),    REQUIRED(sx_tokenizer_ops, close),
+    REQUIRED(sx_tokenizer_ops, version), REQUIRED(sx_tokenizer_ops, scratch_size),
+    REQUIRED(sx_tokenizer_ops, split),
+};
+
 #define STORAGE_CAPS                                                                               \
     (SX_STORAGE_ADDRESSABLE | SX_STORAGE_PERSIST | SX_STORAGE_ASYNC_FLUSH | SX_STORAGE_PREFETCH)
 
@@ -122,6 +129,14 @@ static const struct kind_rules kinds[] = {
         .known_caps = STORAGE_CAPS,
         .rules = blobs_rules,
         .n_rules = SX_COUNT(blobs_rules),
+    },
+    {
+        .kind = SX_KIND_TOKENIZER,
+        .iface = SX_TOKENIZER_IFACE,
+        .ops_size = (uint32_t)sizeof(struct sx_tokenizer_ops),
+        .known_caps = SX_TOKENIZER_TRANSFORMS | SX_TOKENIZER_POSITIONS,
+        .rules = tokenizer_rules,
+        .n_rules = SX_COUNT(tokenizer_rules),
     },
 };
 

@@ -21,6 +21,7 @@ static const struct {
     {SX_KIND_INDEX, sx_suite__index},
     {SX_KIND_ROWS, sx_suite__rows},
     {SX_KIND_BLOBS, sx_suite__blobs},
+    {SX_KIND_TOKENIZER, sx_suite__tokenizer},
 };
 
 static const char *kind_of(const struct sx_provider *pr)

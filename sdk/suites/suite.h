@@ -33,5 +33,6 @@ void sx_suite__distance(struct suite *s);
 void sx_suite__index(struct suite *s);
 void sx_suite__rows(struct suite *s);
 void sx_suite__blobs(struct suite *s);
+void sx_suite__tokenizer(struct suite *s);
 
 #endif

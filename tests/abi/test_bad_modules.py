@@ -4,8 +4,10 @@ Whatever is wrong is named exactly, all failing modules are told and not only th
 code says so, and the process that asked survives: under --check even what crashes.
 """
 import os
+import random
 import re
 import shutil
+import struct
 
 import pytest
 
@@ -141,12 +143,16 @@ def test_one_module_twice(run, shared, place):
 
 
 def test_crash_in_load_is_named(run, shared, release):
-    """A module that crashes when it is called takes the server with it; the last words say who."""
+    """A module that crashes when it is called takes the server with it; the last words say who. Under
+    --check it takes a child."""
     path, = modules_of(shared, "crash-in-load")
     r = run.start([path])
     assert r.returncode < 0, r.stdout
     assert re.search(r"^panic: SIG\w+ .* in crash-in-load$", r.stdout, re.M), r.stdout
     assert re.search(r"^  crash-in-load\.so\+0x", r.stdout, re.M), r.stdout
+    r = run.check([path])
+    assert r.returncode == 1 and f"ok   {path}" in r.stdout, r.stdout
+    assert re.search(r"^FAIL crash-in-load: died of signal 11 \(.*\) in load\(\)$", r.stdout, re.M), r.stdout
     r = sh(release / "sextant-plugin-check", "--suite", path, check=False)
     assert r.returncode == 1 and re.search(r"dies of signal 11 .* while running the suites", r.stdout)
 
@@ -292,7 +298,7 @@ def test_libtool_files_are_not_read(run, good):
     la.write_text(f"# index-lib.la - a libtool library file\ndlname='{good.name}'\n"
                   f"library_names='{good.name}'\ninstalled=yes\nlibdir='{good.parent}'\n")
     la.chmod(0o644)
-    refused(run, la, "invalid ELF header")
+    refused(run, la, "not an ELF file")
     r = run.check(["index-lib"], plugin_dir=f'"{good.parent}"')
     assert r.returncode == 1, r.stdout
     told(r, "index-lib", r"not built in, and no file index-lib\.so in .*", False)
@@ -312,25 +318,152 @@ def test_names_are_looked_for_in_the_folders_of_the_rules_only(run, good):
     told(r, "index-mine", "the file has no module descriptor 'index-mine'", False)
 
 
-@pytest.mark.parametrize("what", ["empty", "text", "32 bit"])
+@pytest.mark.parametrize("what", ["empty", "text", "32 bit", "foreign", "program"])
 def test_no_module_at_all(run, good, what):
     data = good.read_bytes()
-    text, cause = {"empty": (b"", "file too short"),
-                   "text": (b"# nothing to load here\n" * 50, "invalid ELF header"),
-                   "32 bit": (data[:4] + b"\x01" + data[5:], "wrong ELF class: ELFCLASS32")}[what]
+    text, cause = {
+        "empty": (b"", r"too short for an ELF file \(0 bytes\)"),
+        "text": (b"# nothing to load here\n" * 50, "not an ELF file"),
+        "32 bit": (data[:4] + b"\x01" + data[5:], r"not a 64-bit file \(ELF class 1\)"),
+        "foreign": (data[:18] + b"\xff\xff" + data[20:], r"for machine 65535, this is machine \d+"),
+        "program": (data[:16] + b"\x02\x00" + data[18:], r"not a shared file \(ELF type 2\)"),
+    }[what]
     good.write_bytes(text)
     refused(run, good, cause)
 
 
-def test_half_a_file(run, good, release):
-    """The dynamic linker maps what the headers promise and dies of what is not there: so --check
-    tries in a child, and the author's tool looks at the file first."""
-    good.write_bytes(good.read_bytes()[:5000])
-    r = run.check([good])
-    assert r.returncode == 1, r.stdout
-    told(r, str(good), "(died of signal .*|.*file too short.*)", False)
-    r = sh(release / "sextant-plugin-check", good, check=False)
-    assert r.returncode == 1, r.stdout
+def test_foreign_code_does_not_run(run, place):
+    """A file that is no module of ours is refused before its constructors are called."""
+    src = place / "foreign.c"
+    src.write_text('#include <unistd.h>\nint use(void); int use(void) { return 1; }\n'
+                   '__attribute__((constructor)) static void early(void)\n'
+                   '{ (void)!write(2, "constructor ran\\n", 16); }\n')
+    path = place / "index-foreign.so"
+    sh("gcc", "-shared", "-fPIC", "-o", path, src)
+    refused(run, path, "the file has no module descriptor 'index-foreign'")
+    for r in (run.check([path]), run.start([path])):
+        assert "constructor ran" not in r.stdout, r.stdout
+
+
+# --- damaged files -----------------------------------------------------------------------------------
+
+def variants(good, contents):
+    """One file of the module's name for each content, in folders of their own."""
+    paths = []
+    for i, data in enumerate(contents):
+        d = good.parent / str(i)
+        d.mkdir()
+        d.chmod(0o755)
+        path = d / good.name
+        path.write_bytes(data)
+        path.chmod(0o644)
+        paths.append(path)
+    return paths
+
+
+def causes(r, paths, start):
+    """What is said of each file, None for one that is right by itself."""
+    pattern = r"ERROR sextant::startup: module '(.*?)': (.*)$" if start else r"^(?:FAIL|ok  ) (.*?)(?:: (.*))?$"
+    said = dict(re.findall(pattern, r.stdout, re.M))
+    return [said.get(str(p)) or None for p in paths]
+
+
+@pytest.fixture
+def small(good):
+    """Without what only debuggers read, so that changes hit what counts."""
+    sh("strip", good)
+    return good
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["check", "start"])
+def test_a_file_cut_anywhere(run, small, start):
+    """The dynamic linker maps what the headers promise and dies of what is not there."""
+    data = small.read_bytes()
+    paths = variants(small, [data[:n] for n in range(0, len(data), 64)])
+    r = (run.start if start else run.check)(paths)
+    assert r.returncode == 1, r.stdout[-2000:]
+    for n, cause in enumerate(causes(r, paths, start)):
+        assert cause and re.match("too short|the file is cut short|.* outside the file$", cause), (n, cause)
+
+
+def dynamic_of(data, sections):
+    """{tag: place of its value} of the dynamic section."""
+    _, at, size = sections[".dynamic"]
+    return {struct.unpack_from("<Q", data, i)[0]: i + 8 for i in range(at, at + size, 16)}
+
+
+def sections_of(data):
+    """{name: (address, place, size)}."""
+    shoff, = struct.unpack_from("<Q", data, 40)
+    n, names = struct.unpack_from("<HH", data, 60)
+    heads = [struct.unpack_from("<IIQQQQ", data, shoff + 64 * i) for i in range(n)]
+    text = data[heads[names][4]:]
+    return {text[h[0]:text.index(b"\0", h[0])].decode(): h[3:6] for h in heads}
+
+
+def left_alone(data):
+    """Bytes that are not changed: code, what says which code runs on loading, and what the descriptor
+    and its tables are made of. Nobody can tell those from what was meant."""
+    sections, out = sections_of(data), set()
+
+    def add(at, n):
+        out.update(range(at, at + n))
+
+    for name in (".init", ".plt", ".plt.got", ".plt.sec", ".text", ".fini", ".data.rel.ro", ".data"):
+        if name in sections:
+            add(*sections[name][1:])
+    for tag, at in dynamic_of(data, sections).items():
+        if tag in (12, 13):  # DT_INIT, DT_FINI
+            add(at, 8)
+    _, at, size = sections[".dynsym"]
+    weak = {i for i in range(size // 24)
+            if data[at + 24 * i + 4] >> 4 == 2 and data[at + 24 * i + 6:at + 24 * i + 8] == b"\0\0"}
+    for i in weak:  # called at start and end if they are there, whatever they are
+        add(at + 24 * i, 24)
+    _, at, size = sections[".rela.dyn"]
+    for i in range(at, at + size, 24):
+        target, symbol = struct.unpack_from("<Q4xI", data, i)
+        if symbol in weak:
+            add(i, 24)
+        for name in (".init_array", ".fini_array", ".data.rel.ro", ".data"):
+            if name in sections and 0 <= target - sections[name][0] < sections[name][2]:
+                add(i, 24)
+    return out
+
+
+def test_checker_on_a_damaged_file(release, small):
+    data = bytearray(small.read_bytes())
+    at = dynamic_of(data, sections_of(data))[0x6ffffff9]  # DT_RELACOUNT
+    data[at:at + 8] = struct.pack("<Q", 1 << 40)
+    for content, cause in ((data, "damaged file: a table of relocations"), (data[:5000], "the file is cut")):
+        small.write_bytes(content)
+        r = sh(release / "sextant-plugin-check", small, check=False)
+        assert r.returncode == 1 and cause in r.stdout and "dies of" not in r.stdout, r.stdout
+
+
+@pytest.mark.parametrize("start", [False, True], ids=["check", "start"])
+def test_a_file_changed_anywhere(run, small, start):
+    """500 files with one byte changed: each is told with a text or is right, none kills the server."""
+    data, seed = small.read_bytes(), int(os.environ.get("SX_TEST_SEED", 7))
+    print("seed", seed)
+    rnd, frozen = random.Random(seed), left_alone(data)
+    _, at, size = sections_of(data)[".dynamic"]
+    contents = []
+    while len(contents) < 500:
+        # a third anywhere, a third in heads, names and relocations, a third in the dynamic section
+        i = rnd.choice((rnd.randrange(len(data)), rnd.randrange(2048), at + rnd.randrange(size)))
+        value = data[i] ^ 1 << rnd.randrange(8) if rnd.random() < 0.5 else rnd.randrange(256)
+        if i not in frozen:
+            contents.append(data[:i] + bytes([value]) + data[i + 1:])
+    paths = variants(small, contents)
+    r = (run.start if start else run.check)([*paths, "/nowhere/index-flat.so"])
+    assert r.returncode == 1, r.stdout[-2000:]
+    said = causes(r, paths, start)
+    assert not [c for c in said if c and "died of" in c], [c for c in said if c and "died of" in c]
+    damaged = [c for c in said if c and re.match("damaged file|.* outside the file$", c)]
+    assert len(damaged) > 100, len(damaged)
+    if not start:
+        assert 100 < said.count(None) < 450
 
 
 def test_missing_library(run, place):
@@ -339,9 +472,11 @@ def test_missing_library(run, place):
     src.write_text("int part(void); int part(void) { return 1; }\n")
     sh("gcc", "-shared", "-fPIC", "-o", place / "libpart.so", src)
     user = place / "user.c"
-    user.write_text("int part(void); int use(void); int use(void) { return part(); }\n")
+    user.write_text('#include "sextant/sx_plugin.h"\n'
+                    'int part(void); int use(void); int use(void) { return part(); }\n'
+                    'SX_PLUGIN(index_user, "index-user kinds= abi=1.0") = {SX_PLUGIN_HEAD(index_user)};\n')
     path = place / "index-user.so"
-    sh("gcc", "-shared", "-fPIC", "-o", path, user, f"-L{place}", "-lpart")
+    sh("gcc", "-shared", "-fPIC", "-I", ROOT / "sdk/include", "-o", path, user, f"-L{place}", "-lpart")
     (place / "libpart.so").unlink()
     refused(run, path, "libpart.so: cannot open shared object file: No such file or directory")
 

@@ -23,7 +23,7 @@ TREE = {
     "sdk/fake/fake.c": '#include "sx_fake_host.h"\n',
     "sdk/fake/sx_fake_host.h": "#ifndef SX_FAKE_HOST_H\n#define SX_FAKE_HOST_H\n#endif\n",
     "sdk/suites/suite.c": '#include "sextant/sx_base.h"\n#include "sx_fake_host.h"\n',
-    "sdk/check/check.c": '#include <elf.h>\n#include <dlfcn.h>\n#include "sx_fake_host.h"\n',
+    "sdk/check/check.c": '#include <dlfcn.h>\n#include "sx_fake_host.h"\n',
     "sdk/skeleton/index-mine/mine.c": '#include "mine.h"\n',
     "sdk/skeleton/index-mine/mine.h": '#ifndef MINE_MINE_H\n#define MINE_MINE_H\n'
                                       '#include "sextant/sx_base.h"\n#endif\n',

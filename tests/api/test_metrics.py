@@ -1,13 +1,19 @@
 """/metrics: the page parses by the rules of the text format, names and order are the published ones."""
+import collections
 import re
 import signal
+import threading
 import time
+
+from harness import Http
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 SAMPLE = re.compile(rf"({NAME})(?:\{{(.*)\}})? (\S+)$")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)')
 PUBLISHED = ["app_info", "collections_total", "collections_vector_total", "collection_points",
-             "rest_responses_total", "rest_responses_duration_seconds",
+             "rest_responses_total", "rest_responses_avg_duration_seconds",
+             "rest_responses_min_duration_seconds", "rest_responses_max_duration_seconds",
+             "rest_responses_duration_seconds",
              "memory_active_bytes", "memory_allocated_bytes", "memory_metadata_bytes",
              "memory_resident_bytes", "memory_retained_bytes", "process_threads",
              "process_open_mmaps", "system_max_mmaps", "process_open_fds", "process_max_fds",
@@ -121,6 +127,123 @@ def test_query(http):
     assert http("GET", "/metrics?timeout=0")[0] == 422
     assert "metrics_0" not in http("GET", "/metrics?anonymize=true")[1]
     parse(http("GET", "/metrics?anonymize=true&per_collection=true&timeout=5&x=y")[1])
+
+
+# --- answers -----------------------------------------------------------------------------------------
+
+BELOW = "/collections/{collection_name}"
+# Spec chapter 01 section 8.2: the endpoints that appear, and the bounds of the histogram.
+ENDPOINTS = {BELOW + e for e in """/index /points /points/batch /points/count /points/delete
+    /points/discover /points/discover/batch /points/facet /points/payload /points/payload/clear
+    /points/payload/delete /points/query /points/query/batch /points/query/groups /points/recommend
+    /points/recommend/batch /points/recommend/groups /points/scroll /points/search
+    /points/search/batch /points/search/groups /points/search/matrix/offsets
+    /points/search/matrix/pairs /points/vectors /points/vectors/delete
+    /vectors/{vector_name}""".split()}
+BOUNDS = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10, 50, float("inf")]
+
+
+def totals(http):
+    """{(method, endpoint, status): count} as the page has it."""
+    page = parse(http("GET", "/metrics")[1])
+    if "rest_responses_total" not in page:
+        return collections.Counter()
+    kind, samples = page["rest_responses_total"]
+    assert kind == "counter"
+    assert all([k for k, _ in labels] == ["method", "endpoint", "status"] for _, labels in samples)
+    return collections.Counter({tuple(v for _, v in labels): n for (_, labels), n in samples.items()})
+
+
+def test_every_answer_is_counted_once(make_server):
+    """By method, endpoint and status, whoever gives the answer: the engine, the kernel, the decoder
+    or the head's checks."""
+    s = make_server({"service.api_key": "secret", "service.max_request_size_mb": "1"})
+    key = {"api-key": "secret"}
+    http, stranger = Http(s.port, key), s.http
+    http.ok("PUT", "/collections/c", {"vectors": {"size": 2, "distance": "Dot"}})
+    points = {"points": [{"id": i, "vector": [i, 1]} for i in range(5)]}
+    assert totals(http) == {}
+    asked = [
+        ("PUT", "/points?wait=true", points, 200),
+        ("PUT", "/points?wait=true", points, 200),
+        ("PUT", "/points?wait=true", {"points": [{"id": 1, "vector": [1, 2, 3]}]}, 400),
+        ("PUT", "/points", "{", 400),
+        ("PUT", "/points", {"points": [{"id": 1, "vector": []}]}, 422),
+        ("PUT", "/points", b" " * (1 << 20) + b"{}", 400),  # larger than allowed
+        ("POST", "/points", {"ids": [1, 2]}, 200),
+        ("POST", "/points/query", {"query": [1, 1], "limit": 2}, 200),
+        ("POST", "/points/query", {"query": [1, 1], "limit": 0}, 422),
+        ("POST", "/points/count", {}, 200),
+        ("POST", "/points/scroll?timeout=x", {}, 400),
+        ("POST", "/points/scroll", {"limit": 3}, 200),
+    ]
+    want = collections.Counter()
+    for method, path, body, status in asked:
+        got = http(method, "/collections/c" + path, body)
+        assert got[0] == status, (method, path, got)
+        want[method, BELOW + path.split("?")[0], str(status)] += 1
+    assert http("POST", "/collections/none/points/count", {})[0] == 404
+    want["POST", BELOW + "/points/count", "404"] += 1
+    assert stranger("POST", "/collections/c/points/count", {})[0] == 401
+    want["POST", BELOW + "/points/count", "401"] += 1
+    chunked = http.raw("POST", "/collections/c/points/count", iter([b"{", b"}"]), key)
+    assert chunked[0] == 200
+    want["POST", BELOW + "/points/count", "200"] += 1
+    # counted as well, but no part of the page
+    for method, path in (("GET", "/collections"), ("GET", "/collections/c"), ("GET", "/healthz"),
+                         ("GET", "/collections/c/points/1"), ("GET", "/nothing"), ("HEAD", "/"),
+                         ("DELETE", "/collections/c/points"), ("OPTIONS", "/collections/c/points")):
+        http.raw(method, path)
+    assert totals(http) == want
+    assert {e for _, e, _ in want} <= ENDPOINTS
+
+
+def test_durations_of_what_succeeded(server, http):
+    http("PUT", "/collections/durations", {"vectors": {"size": 2, "distance": "Dot"}})
+    for _ in range(7):
+        http.ok("POST", "/collections/durations/points/count", {})
+    assert http("POST", "/collections/durations/points/count", "[")[0] == 400
+    status, text = http("GET", "/metrics")
+    page = parse(text)
+    assert "# HELP rest_responses_total total number of responses\n" in text
+    assert "# HELP rest_responses_duration_seconds response duration histogram\n" in text
+    for word, full in (("avg", "average"), ("min", "minimum"), ("max", "maximum")):
+        assert f"# HELP rest_responses_{word}_duration_seconds {full} response duration\n" in text
+    durations = [n for n in page if re.match("rest_responses_.*duration_seconds$", n)]
+    assert len(durations) == 4
+    for name in durations:
+        assert {dict(labels)["status"] for _, labels in page[name][1]} == {"200"}
+    labels = (("method", "POST"), ("endpoint", BELOW + "/points/count"), ("status", "200"))
+    histogram = {(n, dict(k).get("le")): v for (n, k), v in page["rest_responses_duration_seconds"][1].items()
+                 if k[:3] == labels}
+    name = "rest_responses_duration_seconds"
+    assert [float(le.replace("+Inf", "inf")) for n, le in histogram if n == name + "_bucket"] == BOUNDS
+    count, total = histogram[name + "_count", None], histogram[name + "_sum", None]
+    assert count == page["rest_responses_total"][1]["rest_responses_total", labels] >= 7
+    low, mean, high = (page[f"rest_responses_{w}_duration_seconds"][1][f"rest_responses_{w}_duration_seconds",
+                                                                        labels]
+                       for w in ("min", "avg", "max"))
+    assert 0 < low <= mean <= high < 60
+    assert abs(mean * count - total) <= 1e-9 * total
+
+
+def test_none_is_lost_between_loops(server, http):
+    http("PUT", "/collections/many", {"vectors": {"size": 2, "distance": "Dot"}})
+    row = "POST", BELOW + "/points/count", "200"
+    before, n, each = totals(http)[row], 8, 50
+
+    def ask():
+        h = Http(server.port)
+        for _ in range(each):
+            h.ok("POST", "/collections/many/points/count", {})
+        h.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(n)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert totals(http)[row] == before + n * each
 
 
 def test_prefix_and_reload(make_server):

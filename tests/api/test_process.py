@@ -384,7 +384,8 @@ def test_snapshots_that_cannot_be_restored(tmp_path, args, text):
 def test_cluster_without_consensus(tmp_path):
     rc, out, _ = run(tmp_path, env={"QDRANT__CLUSTER__ENABLED": "true"})
     assert rc == 1
-    assert "sextant-plugin-raft" in out
+    assert ("cluster.enabled is set, but no loaded module provides consensus; install a package "
+            "sextant-plugin-<name> with a module consensus-<name>") in out
 
 
 # --- keys -------------------------------------------------------------------------------------------
@@ -421,7 +422,7 @@ def test_key_without_a_module_that_honours_it(tmp_path):
                                     "SEXTANT__SEXTANT__DISABLE": "auth-apikey"})
     assert rc == 1
     assert "service.api_key is set, but no loaded module honours it" in out
-    assert "sextant-plugin-apikey" in out
+    assert "with a module auth-<name> that does" in out
 
 
 # --- stopping and reloading -------------------------------------------------------------------------
@@ -515,10 +516,12 @@ SOFT = ("static const struct sx_need needs[] = {{.size = sizeof(struct sx_need),
 
 
 def compile_module(path, extra=SOFT, flags="0"):
+    """A module of the file's name, web-<word>."""
+    word = path.stem.removeprefix("web-")
     path.parent.mkdir(parents=True, exist_ok=True)
     os.chmod(path.parent, 0o755)
     source = path.with_suffix(".c")
-    source.write_text(HEAD + extra + BODY)
+    source.write_text(re.sub(r'(?<=web.)try|(?<=")try(?=")', word, HEAD + extra + BODY))
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-fvisibility=hidden", "-o", path,
                     f"-DFLAGS={flags}", f"-I{ROOT}/sdk/include", source], check=True)
     os.chmod(path, 0o755)
@@ -567,7 +570,7 @@ def test_garbage_and_loose_permissions(tmp_path):
                      env={"SEXTANT__SEXTANT__PLUGINS": f"{garbage},{loose},{wide}"})
     assert rc == 1
     lines = dict(line[5:].split(": ", 1) for line in out.splitlines() if line.startswith("FAIL"))
-    assert "file too short" in lines[str(garbage)] or "invalid ELF" in lines[str(garbage)]
+    assert lines[str(garbage)] == "too short for an ELF file (16 bytes)"
     assert "may be written by others" in lines[str(loose)]
     assert f"directory {wide.parent} may be written by others" in lines[str(wide)]
 
@@ -627,6 +630,85 @@ def test_module_that_fails_to_start(tmp_path, callback, code, rc):
     assert "no luck today" in out and err == ""
     assert "listening" not in out
     assert not (tmp_path / ".qdrant-initialized").exists()
+
+
+SPEAKING = SOFT + r"""
+#include <unistd.h>
+#define SAY(what) ((void)!write(STDERR_FILENO, "NAME " what "\n", sizeof("NAME " what)))
+static int load(const struct sx_host *host, void *self, struct sx_err *err)
+{ (void)host; (void)self; (void)err; SAY("load"); CRASH; return SX_OK; }
+static int configure(void *self, const void *conf, struct sx_err *err)
+{ (void)self; (void)conf; SAY("configure"); err->code = CONFIGURE;
+  __builtin_strcpy(err->msg, "not like this"); return CONFIGURE; }
+static int start(void *self, struct sx_err *err)
+{ (void)self; SAY("start"); err->code = SX_EIO; __builtin_strcpy(err->msg, "no luck"); return SX_EIO; }
+static void stop(void *self) { (void)self; SAY("stop"); }
+"""
+
+
+def speaking(path, configure="SX_OK", crash="0"):
+    source = SPEAKING.replace("NAME", path.stem).replace("CONFIGURE", configure)
+    compile_module(path, source.replace("CRASH", crash),
+                   flags="0, .load = load, .configure = configure, .start = start, .stop = stop")
+    return path
+
+
+def spoken(err, *paths):
+    return [tuple(line.split()) for line in err.splitlines()
+            if line.split()[0] in [p.stem for p in paths]]
+
+
+def test_check_goes_up_to_configure(tmp_path):
+    """load and configure in order, stop in reverse, start of none; nothing is left behind."""
+    a, b = speaking(tmp_path / "mods/web-a.so"), speaking(tmp_path / "mods/web-b.so")
+    before = sorted(tmp_path.iterdir())
+    rc, out, err = run(tmp_path, "--check", env={"SEXTANT__SEXTANT__PLUGINS": f"{a},{b}"})
+    assert rc == 0, out + err
+    assert re.search(r"^\d+ modules fit together$", out, re.M)
+    assert spoken(err, a, b) == [("web-a", "load"), ("web-a", "configure"), ("web-b", "load"),
+                                 ("web-b", "configure"), ("web-b", "stop"), ("web-a", "stop")]
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_check_tells_what_configure_refuses(tmp_path):
+    """All refusals are told; stop is called for the modules that were configured, and only those."""
+    a, b, c = [speaking(tmp_path / f"mods/web-{n}.so", configure=code)
+               for n, code in (("a", "SX_EINPUT"), ("b", "SX_OK"), ("c", "SX_EINPUT"))]
+    rc, out, err = run(tmp_path, "--check", env={"SEXTANT__SEXTANT__PLUGINS": f"{a},{b},{c}"})
+    assert rc == 1 and "fit together" not in out
+    assert "Error: module 'web-a': not like this" in err
+    assert "Error: module 'web-c': not like this" in err
+    assert [x for x in spoken(err, a, b, c) if x[1] == "stop"] == [("web-b", "stop")]
+
+
+def test_check_tells_what_a_start_would(tmp_path):
+    rc, _, err = run(tmp_path, "--check", env={"QDRANT__SERVICE__ENABLE_TLS": "true"})
+    assert rc == 1 and "module 'transport-rest': service.enable_tls" in err
+    rc, _, err = run(tmp_path, "--check", env={"QDRANT__CLUSTER__ENABLED": "true"})
+    assert rc == 1 and "no loaded module provides consensus" in err
+    rc, _, err = run(tmp_path, "--check", env={"QDRANT__SERVICE__API_KEY": "secret",
+                                               "SEXTANT__SEXTANT__DISABLE": "auth-apikey"})
+    assert rc == 1 and "service.api_key is set, but no loaded module honours it" in err
+    assert run(tmp_path, "--check")[0] == 0
+
+
+@pytest.mark.parametrize("how,text", [
+    ("__builtin_trap()", r"died of signal \d+ \(.*\)"),
+    ("_exit(5)", r"ended the process with code 5"),
+])
+def test_check_outlives_a_module(tmp_path, how, text):
+    a, b = speaking(tmp_path / "mods/web-a.so"), speaking(tmp_path / "mods/web-b.so", crash=how)
+    rc, out, _ = run(tmp_path, "--check", env={"SEXTANT__SEXTANT__PLUGINS": f"{a},{b}"})
+    assert rc == 1 and f"ok   {a}" in out and f"ok   {b}" in out
+    assert re.search(rf"^FAIL web-b: {text} in load\(\)$", out, re.M), out
+
+
+def test_stop_after_a_start_that_failed(tmp_path):
+    """Of the module that failed, and of the one whose start was never called."""
+    a, b = speaking(tmp_path / "mods/web-a.so"), speaking(tmp_path / "mods/web-b.so")
+    rc, out, err = run(tmp_path, env={"SEXTANT__SEXTANT__PLUGINS": f"{a},{b}"})
+    assert rc == 1 and "no luck" in out
+    assert spoken(err, a, b)[4:] == [("web-a", "start"), ("web-b", "stop"), ("web-a", "stop")]
 
 
 def test_test_modules_need_permission(tmp_path):

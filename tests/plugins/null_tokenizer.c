@@ -9,8 +9,8 @@
 
 static int nullt_open(void *self, struct sx_doc params, void **out, struct sx_err *err)
 {
-    (void)params;
-    (void)err;
+    if (sx_doc_type(params) != SX_DOC_NULL && sx_doc_count(params) > 0)
+        return sx_err_set(err, SX_EINPUT, "tokenizer 'null' has no parameters");
     *out = self; /* no state of its own */
     return SX_OK;
 }
@@ -44,7 +44,7 @@ static int nullt_split(void *self,
                        void *arg,
                        struct sx_err *err)
 {
-    struct sx_token t = {text.p, text.n, 0};
+    struct sx_token t = {.size = (uint32_t)sizeof(t), .p = text.p, .n = text.n};
 
     (void)self;
     (void)h;

@@ -1,4 +1,3 @@
-/* needs: sdk/check/elf_file.c */
 /* Reading shared files without running them: facts of a real one, and files that lie.
  *
  * The test's own program is the real file: it is position independent, so the same kind of file as
@@ -21,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sdk/check/elf_file.h"
+#include "sdk/lib/elf_file.h"
 
 __attribute__((section(".sx_plugin"), used)) static const char text[] = "test-file abi=1.0";
 
@@ -61,17 +60,17 @@ static int group_teardown(void **state)
     return 0;
 }
 
-static int open_now(struct elf_file *f)
+static int open_now(struct sx_elf *f)
 {
     struct sx_err err = SX_ERR_INIT;
-    int rc = elf_file_open(f, path, &err);
+    int rc = sx_elf_open(f, path, sx_mem_libc(), &err);
     if (rc != 0)
         assert_true(err.msg[0] != '\0');
     return rc;
 }
 
 /* Touches every string handed out. */
-static uint64_t use(const struct elf_file *f)
+static uint64_t use(const struct sx_elf *f)
 {
     uint64_t n = f->section != NULL ? strlen(f->section) : 0;
     for (uint32_t i = 0; i < f->n_needed; i++)
@@ -94,7 +93,7 @@ static int has(const char *const *list, uint32_t n, const char *name)
 static void test_facts(void **state)
 {
     (void)state;
-    struct elf_file f;
+    struct sx_elf f;
     write_file(bytes, n_bytes);
     assert_int_equal(open_now(&f), 0);
     assert_string_equal(f.section, text);
@@ -105,17 +104,17 @@ static void test_facts(void **state)
     assert_false(f.is_stack_executable);
     assert_false(f.has_writable_code);
     assert_false(f.has_text_relocs);
-    elf_file_close(&f);
+    sx_elf_fini(&f);
     assert_null(f.p);
 }
 
 static void test_no_elf(void **state)
 {
     (void)state;
-    struct elf_file f;
+    struct sx_elf f;
     struct sx_err err = SX_ERR_INIT;
-    assert_int_equal(elf_file_open(&f, "/nonexistent/file.so", &err), SX_ENOTFOUND);
-    assert_int_equal(elf_file_open(&f, "/tmp", &err), SX_ECORRUPT);
+    assert_int_equal(sx_elf_open(&f, "/nonexistent/file.so", sx_mem_libc(), &err), SX_ENOTFOUND);
+    assert_int_equal(sx_elf_open(&f, "/tmp", sx_mem_libc(), &err), SX_ECORRUPT);
     write_file((const uint8_t *)"", 0);
     assert_int_equal(open_now(&f), SX_ECORRUPT);
     write_file((const uint8_t *)"#!/bin/sh\n", 10);
@@ -125,7 +124,7 @@ static void test_no_elf(void **state)
 static void spoil_head(uint32_t at, uint8_t value)
 {
     uint8_t old = bytes[at];
-    struct elf_file f;
+    struct sx_elf f;
     bytes[at] = value;
     write_file(bytes, n_bytes);
     assert_int_equal(open_now(&f), SX_ECORRUPT);
@@ -147,7 +146,7 @@ static void test_other_machines(void **state)
 static void test_cut_anywhere(void **state)
 {
     (void)state;
-    struct elf_file f;
+    struct sx_elf f;
     uint32_t n_bad = 0;
     for (uint64_t n = 1; n < n_bytes; n += n < 200 ? 1 : n_bytes / 97 + 1) {
         write_file(bytes, n);
@@ -156,7 +155,7 @@ static void test_cut_anywhere(void **state)
             continue;
         }
         use(&f);
-        elf_file_close(&f);
+        sx_elf_fini(&f);
     }
     /* The section table lies at the end: without it nothing is known. */
     assert_true(n_bad > 200);
@@ -174,7 +173,7 @@ static void test_changed_bytes(void **state)
     int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
     for (uint32_t i = 0; i < rounds; i++) {
-        struct elf_file f;
+        struct sx_elf f;
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         uint64_t r = seed >> 33, at = r % 4096; /* head, program headers, dynamic tables */
         if (i % 2 == 0)
@@ -185,7 +184,7 @@ static void test_changed_bytes(void **state)
         if (open_now(&f) == 0) {
             use(&f);
             n_good++;
-            elf_file_close(&f);
+            sx_elf_fini(&f);
         }
         assert_int_equal(pwrite(fd, bytes + at, 1, (off_t)at), 1);
     }

@@ -137,7 +137,7 @@ static void test_tokenizer(void **state)
 {
     const struct sx_tokenizer_ops *ops = use(&null_tokenizer_LTX_sx_plugin, SX_KIND_TOKENIZER);
     struct sx_str text = {"one two", 7, 0}, empty = {"", 0, 0};
-    struct sx_token t = {NULL, 0, 9};
+    struct sx_token t = {.position = 9};
     struct sx_doc none = {0};
     struct sx_err err = SX_ERR_INIT;
     void *h;

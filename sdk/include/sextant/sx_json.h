@@ -65,10 +65,11 @@ int sx_json_str(struct sx_json *j, const char *expected, struct sx_str *out);
 int sx_json_skip(struct sx_json *j, struct sx_str *out);
 /* Consumes any value into the builder. The hot path of payloads. */
 int sx_json_doc(struct sx_json *j, struct sx_docb *b);
-/* Consumes `[number, ...]` as floats (f64 rounded to f32), 64-byte aligned in the arena. Returns
- * the count or a negative code. On a non-number element, or anything but an array, returns
- * SX_EINPUT without failing the reader and with the position where it was: the caller tries the
- * next form. A syntax error fails the reader. `hint`: expected count, 0 = unknown. */
+/* Consumes `[number, ...]` as floats (f64 rounded to f32) in the arena, aligned to 64 bytes when
+ * they fill as many, else to 16 at least. Returns the count or a negative code. On a non-number
+ * element, or anything but an array, returns SX_EINPUT without failing the reader and with the
+ * position where it was: the caller tries the next form. A syntax error fails the reader. `hint`:
+ * expected count, 0 = unknown. */
 int64_t sx_json_f32s(struct sx_json *j, uint32_t hint, float **out);
 /* The same for u32 lists (integers 0 .. 2^32-1). */
 int64_t sx_json_u32s(struct sx_json *j, uint32_t **out);

@@ -109,13 +109,15 @@ struct sx_plugin {
     /* Lifecycle; `self` is instance_size bytes, zeroed, cache-line aligned, owned by the host.
      *
      * load         [M] check host services; no I/O, no threads. `host` stays valid for ever.
-     * configure    [M] pure validation; conf stays valid until replaced by reload or stop.
+     * configure    [M] pure validation, also for --check; conf stays valid until replaced by
+     *              reload or stop.
      * start        [M] open files and sockets; the providers are usable after it returned.
      * thread_start [L, W] once per loop (loop set) and pool thread (loop NULL); th zeroed.
      * thread_stop  [L, W] may not fail.
      * reload       [M] all or nothing; a refusal keeps the old conf.
      * drain        [M] stop taking work, return when idle or at the deadline (monotonic ns).
-     * stop         [M] release everything; called in reverse order of start. */
+     * stop         [M] release everything there is; in reverse order, for every module whose
+     *              configure() succeeded, even if its start() failed or was never called. */
     int (*load)(const struct sx_host *host, void *self, struct sx_err *err);
     int (*configure)(void *self, const void *conf, struct sx_err *err);
     int (*start)(void *self, struct sx_err *err);

@@ -1,10 +1,9 @@
-/* The bounds-checked ELF reader of sextant-plugin-check. */
+/* Head, program headers and sections: the facts of a shared file. */
 #include "elf_file.h"
 
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,29 +12,17 @@
 #define SECTION_TEXT_MAX 1024u
 #define ENTRIES_MAX      1000000u /* symbols or dynamic entries; more is no module */
 
-#if defined(__x86_64__)
-#define NATIVE_MACHINE EM_X86_64
-#elif defined(__aarch64__)
-#define NATIVE_MACHINE EM_AARCH64
-#elif defined(__riscv)
-#define NATIVE_MACHINE EM_RISCV
-#else
-#define NATIVE_MACHINE EM_NONE
-#endif
+/* The head of the program or library that this is part of: the linker makes the symbol. So "this
+ * machine" needs no list of machines. */
+extern const Elf64_Ehdr __ehdr_start __attribute__((weak, visibility("hidden")));
 
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define NATIVE_DATA ELFDATA2LSB
-#else
-#define NATIVE_DATA ELFDATA2MSB
-#endif
-
-static int is_inside(const struct elf_file *f, uint64_t off, uint64_t n)
+static int is_inside(const struct sx_elf *f, uint64_t off, uint64_t n)
 {
     return off <= f->n && n <= f->n - off;
 }
 
 /* Copies a structure out of the file (it may lie unaligned); 0 when it is not inside. */
-static int get(const struct elf_file *f, uint64_t off, void *out, uint64_t n)
+static int get(const struct sx_elf *f, uint64_t off, void *out, uint64_t n)
 {
     if (!is_inside(f, off, n))
         return 0;
@@ -44,7 +31,7 @@ static int get(const struct elf_file *f, uint64_t off, void *out, uint64_t n)
 }
 
 /* The string at `index` of a string table, NULL when it does not end inside the table. */
-static const char *string_at(const struct elf_file *f, const Elf64_Shdr *table, uint64_t index)
+static const char *string_at(const struct sx_elf *f, const Elf64_Shdr *table, uint64_t index)
 {
     if (table->sh_type != SHT_STRTAB || index >= table->sh_size ||
         !is_inside(f, table->sh_offset, table->sh_size))
@@ -53,9 +40,16 @@ static const char *string_at(const struct elf_file *f, const Elf64_Shdr *table, 
     return memchr(s, 0, table->sh_size - index) != NULL ? (const char *)s : NULL;
 }
 
-static int section_get(const struct elf_file *f, const Elf64_Ehdr *e, uint64_t i, Elf64_Shdr *out)
+static int section_get(const struct sx_elf *f, const Elf64_Ehdr *e, uint64_t i, Elf64_Shdr *out)
 {
     return i < e->e_shnum && get(f, e->e_shoff + i * sizeof(*out), out, sizeof(*out));
+}
+
+/* --- lists ------------------------------------------------------------------------------------ */
+
+static const char **list_new(const struct sx_elf *f, uint64_t n)
+{
+    return f->mem->zalloc(f->mem, (n + 1) * sizeof(const char *));
 }
 
 /* Appends to a list of at most `max` strings. */
@@ -66,7 +60,7 @@ static void list_add(const char **list, uint32_t *n, uint32_t max, const char *s
 }
 
 static int
-read_symbols(struct elf_file *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struct sx_err *err)
+read_symbols(struct sx_elf *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struct sx_err *err)
 {
     Elf64_Shdr strings;
     uint64_t n = s->sh_size / sizeof(Elf64_Sym);
@@ -75,8 +69,8 @@ read_symbols(struct elf_file *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struc
         return sx_err_set(err, SX_ECORRUPT, "the symbol table lies outside the file");
     if (f->exported != NULL)
         return sx_err_set(err, SX_ECORRUPT, "two tables of dynamic symbols");
-    f->exported = calloc(n + 1, sizeof(*f->exported));
-    f->imported = calloc(n + 1, sizeof(*f->imported));
+    f->exported = list_new(f, n);
+    f->imported = list_new(f, n);
     if (f->exported == NULL || f->imported == NULL)
         return sx_err_set(err, SX_ENOMEM, "no memory for %llu symbols", (unsigned long long)n);
     for (uint64_t i = 1; i < n; i++) { /* entry 0 is empty by definition */
@@ -93,7 +87,7 @@ read_symbols(struct elf_file *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struc
 }
 
 static int
-read_dynamic(struct elf_file *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struct sx_err *err)
+read_dynamic(struct sx_elf *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struct sx_err *err)
 {
     Elf64_Shdr strings;
     uint64_t n = s->sh_size / sizeof(Elf64_Dyn);
@@ -102,7 +96,7 @@ read_dynamic(struct elf_file *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struc
         return sx_err_set(err, SX_ECORRUPT, "the dynamic section lies outside the file");
     if (f->needed != NULL)
         return sx_err_set(err, SX_ECORRUPT, "two dynamic sections");
-    f->needed = calloc(n + 1, sizeof(*f->needed));
+    f->needed = list_new(f, n);
     if (f->needed == NULL)
         return sx_err_set(err, SX_ENOMEM, "no memory for %llu entries", (unsigned long long)n);
     for (uint64_t i = 0; i < n; i++) {
@@ -127,17 +121,18 @@ read_dynamic(struct elf_file *f, const Elf64_Ehdr *e, const Elf64_Shdr *s, struc
     return SX_OK;
 }
 
-static void read_text(struct elf_file *f, const Elf64_Shdr *s)
+/* --- the tables of the file ------------------------------------------------------------------- */
+
+static void read_text(struct sx_elf *f, const Elf64_Shdr *s)
 {
-    if (s->sh_type == SHT_NOBITS || s->sh_size > SECTION_TEXT_MAX ||
-        !is_inside(f, s->sh_offset, s->sh_size))
+    if (s->sh_type == SHT_NOBITS || s->sh_size > SECTION_TEXT_MAX)
         return;
     const uint8_t *p = f->p + s->sh_offset;
     if (memchr(p, 0, s->sh_size) != NULL)
         f->section = (const char *)p;
 }
 
-static int read_sections(struct elf_file *f, const Elf64_Ehdr *e, struct sx_err *err)
+static int read_sections(struct sx_elf *f, const Elf64_Ehdr *e, struct sx_err *err)
 {
     Elf64_Shdr names;
     if (e->e_shentsize != sizeof(Elf64_Shdr) || !section_get(f, e, e->e_shstrndx, &names))
@@ -147,6 +142,9 @@ static int read_sections(struct elf_file *f, const Elf64_Ehdr *e, struct sx_err 
         int rc = SX_OK;
         if (!section_get(f, e, i, &s))
             return sx_err_set(err, SX_ECORRUPT, "the section table lies outside the file");
+        if (s.sh_type != SHT_NULL && s.sh_type != SHT_NOBITS &&
+            !is_inside(f, s.sh_offset, s.sh_size))
+            return sx_err_set(err, SX_ECORRUPT, "section %u lies outside the file", (unsigned)i);
         const char *name = string_at(f, &names, s.sh_name);
         if (s.sh_type == SHT_DYNSYM)
             rc = read_symbols(f, e, &s, err);
@@ -156,6 +154,10 @@ static int read_sections(struct elf_file *f, const Elf64_Ehdr *e, struct sx_err 
             f->init_bytes = s.sh_size;
         if (rc != 0)
             return rc;
+        if (s.sh_type == SHT_INIT_ARRAY)
+            f->init_at = s.sh_addr;
+        if (s.sh_type == SHT_FINI_ARRAY)
+            f->fini_at = s.sh_addr;
         if (name != NULL && strcmp(name, ".sx_plugin") == 0)
             read_text(f, &s);
         if (name != NULL && (strcmp(name, ".ctors") == 0 || s.sh_type == SHT_PREINIT_ARRAY))
@@ -164,7 +166,7 @@ static int read_sections(struct elf_file *f, const Elf64_Ehdr *e, struct sx_err 
     return SX_OK;
 }
 
-static int read_segments(struct elf_file *f, const Elf64_Ehdr *e, struct sx_err *err)
+static int read_segments(struct sx_elf *f, const Elf64_Ehdr *e, struct sx_err *err)
 {
     if (e->e_phentsize != sizeof(Elf64_Phdr))
         return sx_err_set(err, SX_ECORRUPT, "program headers of %u bytes", e->e_phentsize);
@@ -172,6 +174,9 @@ static int read_segments(struct elf_file *f, const Elf64_Ehdr *e, struct sx_err 
         Elf64_Phdr h;
         if (!get(f, e->e_phoff + i * sizeof(h), &h, sizeof(h)))
             return sx_err_set(err, SX_ECORRUPT, "the program headers lie outside the file");
+        /* What becomes read-only is given in pages, of which the last need not be in the file. */
+        if (h.p_type != PT_GNU_RELRO && !is_inside(f, h.p_offset, h.p_filesz))
+            return sx_err_set(err, SX_ECORRUPT, "segment %u lies outside the file", (unsigned)i);
         if (h.p_type == PT_TLS && h.p_memsz > 0)
             f->has_tls = 1;
         if (h.p_type == PT_GNU_STACK && (h.p_flags & PF_X) != 0)
@@ -182,55 +187,83 @@ static int read_segments(struct elf_file *f, const Elf64_Ehdr *e, struct sx_err 
     return SX_OK;
 }
 
-static int read_all(struct elf_file *f, struct sx_err *err)
+static int check_head(const struct sx_elf *f, const Elf64_Ehdr *e, struct sx_err *err)
 {
-    Elf64_Ehdr e;
-    if (!get(f, 0, &e, sizeof(e)) || memcmp(e.e_ident, ELFMAG, SELFMAG) != 0)
+    const Elf64_Ehdr *own = &__ehdr_start;
+
+    if (memcmp(e->e_ident, ELFMAG, SELFMAG) != 0)
         return sx_err_set(err, SX_ECORRUPT, "not an ELF file");
-    if (e.e_ident[EI_CLASS] != ELFCLASS64 || e.e_ident[EI_DATA] != NATIVE_DATA ||
-        e.e_machine != NATIVE_MACHINE || e.e_type != ET_DYN)
-        return sx_err_set(err, SX_ECORRUPT, "not a 64-bit shared file of this machine");
+    if (e->e_ident[EI_CLASS] != ELFCLASS64)
+        return sx_err_set(err, SX_ECORRUPT, "not a 64-bit file (ELF class %u)",
+                          e->e_ident[EI_CLASS]);
+    if (own != NULL &&
+        (e->e_ident[EI_DATA] != own->e_ident[EI_DATA] || e->e_machine != own->e_machine))
+        return sx_err_set(err, SX_ECORRUPT, "for machine %u, this is machine %u",
+                          (unsigned)e->e_machine, (unsigned)own->e_machine);
+    if (e->e_type != ET_DYN)
+        return sx_err_set(err, SX_ECORRUPT, "not a shared file (ELF type %u)", (unsigned)e->e_type);
     /* Offsets near the top of the number range must not wrap when an entry's place is added. */
-    if (e.e_shoff > f->n || e.e_phoff > f->n)
+    if (e->e_shoff > f->n || e->e_phoff > f->n)
         return sx_err_set(err, SX_ECORRUPT, "the file is cut short");
-    int rc = read_segments(f, &e, err);
-    return rc != 0 ? rc : read_sections(f, &e, err);
+    return SX_OK;
 }
 
-int elf_file_open(struct elf_file *f, const char *path, struct sx_err *err)
+int sx_elf_init(
+    struct sx_elf *f, const void *p, uint64_t n, const struct sx_mem *mem, struct sx_err *err)
 {
-    struct stat st;
-    *f = (struct elf_file){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int code = errno == ENOENT ? SX_ENOTFOUND : SX_EIO;
-        sx_err_set(err, code, "cannot be opened");
-        if (fd >= 0)
-            close(fd);
-        return code;
-    }
-    if (!S_ISREG(st.st_mode) || st.st_size == 0) {
-        close(fd);
-        return sx_err_set(err, SX_ECORRUPT, "not a regular file, or empty");
-    }
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    close(fd);
-    if (p == MAP_FAILED)
-        return sx_err_set(err, SX_EIO, "cannot be read");
-    f->p = p;
-    f->n = (uint64_t)st.st_size;
-    int rc = read_all(f, err);
-    if (rc != 0)
-        elf_file_close(f);
+    Elf64_Ehdr e;
+    int rc;
+
+    *f = (struct sx_elf){.p = p, .n = n, .mem = mem};
+    if (!get(f, 0, &e, sizeof(e)))
+        return sx_err_set(err, SX_ECORRUPT, "too short for an ELF file (%llu bytes)",
+                          (unsigned long long)n);
+    rc = check_head(f, &e, err);
+    if (rc == SX_OK)
+        rc = read_segments(f, &e, err);
+    if (rc == SX_OK)
+        rc = read_sections(f, &e, err);
+    if (rc != SX_OK)
+        sx_elf_fini(f);
     return rc;
 }
 
-void elf_file_close(struct elf_file *f)
+int sx_elf_open(struct sx_elf *f, const char *path, const struct sx_mem *mem, struct sx_err *err)
 {
-    if (f->p != NULL)
-        munmap((void *)(uintptr_t)f->p, f->n);
-    free(f->needed);
-    free(f->exported);
-    free(f->imported);
-    *f = (struct elf_file){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+        rc = SX_OK; /* a fifo is not waited for */
+    struct stat st;
+    void *p = NULL;
+
+    *f = (struct sx_elf){0};
+    if (fd < 0)
+        return sx_err_set(err, errno == ENOENT ? SX_ENOTFOUND : SX_EIO, "cannot be opened: %s",
+                          strerror(errno));
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        rc = sx_err_set(err, SX_ECORRUPT, "not a regular file");
+    else if (st.st_size == 0)
+        rc = sx_err_set(err, SX_ECORRUPT, "too short for an ELF file (0 bytes)");
+    else if ((p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+        rc = sx_err_set(err, SX_EIO, "cannot be read: %s", strerror(errno));
+    (void)close(fd);
+    if (rc != SX_OK)
+        return rc;
+    rc = sx_elf_init(f, p, (uint64_t)st.st_size, mem, err);
+    if (rc == SX_OK)
+        f->is_mapped = 1;
+    else
+        (void)munmap(p, (size_t)st.st_size);
+    return rc;
+}
+
+void sx_elf_fini(struct sx_elf *f)
+{
+    if (f->mem != NULL) {
+        f->mem->release(f->mem, f->needed);
+        f->mem->release(f->mem, f->exported);
+        f->mem->release(f->mem, f->imported);
+    }
+    if (f->is_mapped)
+        (void)munmap((void *)(uintptr_t)f->p, f->n);
+    *f = (struct sx_elf){0};
 }
