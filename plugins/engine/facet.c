@@ -506,20 +506,20 @@ int eng_facet_chunk(struct eng_facet *k,
 
     eng_bits_clip(&left, 0, fill);
     for (uint32_t i = eng_field_first(l, chunk); i < l->n && f->ops->facet != NULL; i++) {
-        struct eng_bits mine = left, range = {{0}};
+        struct eng_bits mine;
         int rc;
 
         if (!field_meets(&l->at[i], chunk, fill, &lo, &hi))
             break;
         if (!eng_field_part_good(f, l->at[i].part))
             continue;
+        mine = left;
         eng_bits_clip(&mine, lo, hi);
         rc = count_part(k, f, l->at[i].part, hi, &mine);
         if (rc != SX_OK)
             return rc;
-        eng_bits_range(&range, lo, hi);
         for (uint32_t w = lo >> 6; w << 6 < hi; w++)
-            left.w[w] &= ~range.w[w];
+            left.w[w] &= ~mine.w[w];
     }
     for (uint32_t w = 0; w < ENG_BITS_WORDS; w++)
         rest->w[w] |= left.w[w];

@@ -20,7 +20,7 @@ const struct eng_part_ops *eng_part_ops_of(uint32_t type)
         [ENG_FIELD_KEYWORD] = &eng_part_keyword, [ENG_FIELD_INTEGER] = &eng_part_integer,
         [ENG_FIELD_FLOAT] = &eng_part_float,     [ENG_FIELD_BOOL] = &eng_part_bool,
         [ENG_FIELD_GEO] = &eng_part_geo,         [ENG_FIELD_DATETIME] = &eng_part_datetime,
-        [ENG_FIELD_UUID] = &eng_part_uuid,
+        [ENG_FIELD_UUID] = &eng_part_uuid,       [ENG_FIELD_TEXT] = &eng_part_text,
     };
 
     return type < SX_COUNT(ops) ? ops[type] : NULL;

@@ -178,6 +178,16 @@ static void bounded(const struct eng_tally *t, struct eng_estimate *out)
                               : out->min;
 }
 
+/* Values that begin alike, as if they had been dealt to the points at random. */
+static void begins_with(const struct eng_tally *t, struct eng_estimate *out)
+{
+    double p = (double)t->points;
+
+    bounded(t, out);
+    if (t->points != 0)
+        out->exp = rounded(p * (1 - exp(-(double)t->hi / p)), out->min, out->max);
+}
+
 static uint64_t rows_with(const struct sums *s, uint32_t flag)
 {
     return s->present[__builtin_ctz(flag)];
@@ -238,8 +248,11 @@ static int estimate(const struct eng_field *f,
     case SX_MATCH_PHRASE:
         tokens(&s->t, leaf->cond->match.kind == SX_MATCH_PHRASE, out);
         return 1;
-    default: /* prefix, substring */
-        bounded(&s->t, out);
+    case SX_MATCH_PREFIX:
+        begins_with(&s->t, out);
+        return 1;
+    default: /* substring: nobody looks through the values for an estimate */
+        *out = (struct eng_estimate){0, s->t.points / 2, s->t.points};
         return 1;
     }
 }

@@ -71,7 +71,8 @@ struct eng_part_ops {
                   uint32_t open_hi,
                   const struct eng_leaf *leaf,
                   struct eng_tally *out);
-    /* NULL when the kind has no facets. 0 or SX_ENOMEM. */
+    /* NULL when the kind has no facets. Bytes from a file may be about other rows than their head
+     * says: bits may hold any row of the chunk. 0 or SX_ENOMEM. */
     int (*facet)(struct eng_facet *k,
                  const uint8_t *sealed,
                  const void *open,
@@ -104,7 +105,7 @@ struct eng_tally {
     uint64_t points;   /* with at least one value; filled by the framework */
     uint64_t values;   /* entries in all */
     uint64_t distinct; /* distinct values (upper bound when summed) */
-    uint64_t lo, hi;   /* leaves without operands (range, geo, prefix, substring): points that match
+    uint64_t lo, hi;   /* leaves without operands (range, geo, prefix): points that match
                           for certain, entries that match */
     uint32_t n, pad;
     uint64_t *len; /* n: points having operand i */
@@ -179,6 +180,15 @@ void eng_bits_range(struct eng_bits *b, uint32_t lo, uint32_t hi);
 /* Clears everything outside [lo, hi). */
 void eng_bits_clip(struct eng_bits *b, uint32_t lo, uint32_t hi);
 uint32_t eng_bits_count(const struct eng_bits *b, uint32_t lo, uint32_t hi);
+
+/* Bits of a word. Without an instruction for it the compiler calls a function; this is inlined. */
+static inline uint32_t eng_popcount(uint64_t x)
+{
+    x -= x >> 1 & UINT64_C(0x5555555555555555);
+    x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
+    x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (uint32_t)(x * UINT64_C(0x0101010101010101) >> 56);
+}
 
 static inline void eng_bits_set(struct eng_bits *b, uint32_t i)
 {

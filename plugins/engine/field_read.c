@@ -164,7 +164,7 @@ uint32_t eng_field_points(const struct eng_field *f,
         presence_or(p, PRESENT_VALUE, lo, hi, &have);
         eng_bits_range(&range, lo, hi);
         for (uint32_t w = lo >> 6; w << 6 < hi; w++) {
-            n += (uint32_t)__builtin_popcountll(left.w[w] & range.w[w] & have.w[w]);
+            n += eng_popcount(left.w[w] & range.w[w] & have.w[w]);
             left.w[w] &= ~range.w[w];
         }
     }

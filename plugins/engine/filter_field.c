@@ -30,8 +30,6 @@ static int answers_match(const struct eng_field_schema *s, const struct sx_match
         strs = eng__match_strs(m, &n);
         return eng__all_uuids(strs, n);
     case ENG_FIELD_INTEGER:
-        if (m->kind == SX_MATCH_ANY_STR && m->n == 0)
-            return 1;
         return (s->flags & ENG_FIELD_LOOKUP) != 0 &&
                (m->kind == SX_MATCH_INT || m->kind == SX_MATCH_ANY_INT ||
                 m->kind == SX_MATCH_EXCEPT_INT);

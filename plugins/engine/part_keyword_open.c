@@ -14,6 +14,7 @@
 #define FULL_TEXT (32u << 20) /* bytes of strings after which a part is ended */
 #define FULL_MANY (2u << 20)  /* codes of rows with several */
 #define ON_STACK  4096u       /* codes that a selection needs no memory for */
+#define FEW       6u          /* values for which a scan each is faster than a selection */
 
 /* --- life -------------------------------------------------------------------------------- */
 
@@ -243,19 +244,61 @@ static void or_code(const struct kw_rows *r, uint32_t code, struct eng_bits *out
     }
 }
 
-/* Rows that have a code whose byte in sel is set. */
+/* Rows that have a code whose byte in sel is set; sel[n_codes] is 0. */
 static void
 or_selected(const struct kw_rows *r, const uint8_t *sel, uint32_t n_codes, struct eng_bits *out)
 {
-    uint32_t n = n_codes < KW_MANY ? n_codes : KW_MANY, to = kw_rows_many(r, r->hi);
+    uint32_t n = n_codes < KW_MANY ? n_codes : KW_MANY, to = kw_rows_many(r, r->hi), row = r->lo;
 
-    for (uint32_t i = 0, rows = r->hi - r->lo; i < rows; i++) {
-        uint32_t code = r->one[i], row = r->lo + i;
+    while (row < r->hi) {
+        uint32_t end = (row | 63) + 1 < r->hi ? (row | 63) + 1 : r->hi;
+        const uint16_t *one = r->one + (row - r->lo);
+        uint64_t word = 0;
 
-        out->w[row >> 6] |= (uint64_t)(code < n ? sel[code] : 0) << (row & 63);
+        /* A word at a time: or-ing into memory for each row would wait for the store before. */
+        for (uint32_t i = 0; i < end - row; i++) {
+            uint32_t code = one[i] < n ? one[i] : n_codes;
+
+            word |= (uint64_t)sel[code] << i;
+        }
+        out->w[row >> 6] |= word << (row & 63);
+        row = end;
     }
     for (uint32_t i = kw_rows_many(r, r->lo); i < to; i++) {
         if (r->many[i] < n_codes && sel[r->many[i]])
+            eng_bits_set(out, r->many_row[i]);
+    }
+}
+
+/* Rows with a value that is none of a few: those with one value by taking rows away, those with
+ * several by looking at each of their codes. */
+static void or_except(const struct kw_open *o,
+                      const struct kw_want *w,
+                      const struct kw_rows *r,
+                      struct eng_bits *out)
+{
+    uint32_t codes[FEW], to = kw_rows_many(r, r->hi);
+    struct eng_bits gone = {{0}}, have = {{0}};
+    char buf[16];
+
+    kw_scan_eq(r->one, sizeof(*r->one), r->hi - r->lo, KW_NONE, r->lo, &gone);
+    kw_scan_eq(r->one, sizeof(*r->one), r->hi - r->lo, KW_MANY, r->lo, &gone);
+    for (uint32_t i = 0; i < w->n; i++) {
+        struct sx_str s = kw_want_str(w, i, buf);
+
+        codes[i] = kw_dict_find(&o->dict, s.p, s.n);
+        if (codes[i] < KW_MANY)
+            kw_scan_eq(r->one, sizeof(*r->one), r->hi - r->lo, codes[i], r->lo, &gone);
+    }
+    eng_bits_range(&have, r->lo, r->hi);
+    for (uint32_t i = r->lo >> 6; i << 6 < r->hi; i++)
+        out->w[i] |= have.w[i] & ~gone.w[i];
+    for (uint32_t i = kw_rows_many(r, r->lo); i < to; i++) {
+        uint32_t k = 0;
+
+        while (k < w->n && codes[k] != r->many[i])
+            k++;
+        if (k == w->n)
             eng_bits_set(out, r->many_row[i]);
     }
 }
@@ -293,7 +336,7 @@ void kw_open_mask(const struct kw_open *o,
                   struct eng_bits *maybe)
 {
     const struct sx_mem *mem = o->eng->mem;
-    uint8_t few[ON_STACK], *sel = few;
+    uint8_t few[ON_STACK + 1], *sel = few;
     uint32_t n_codes, code;
     struct kw_rows r;
     char buf[16];
@@ -303,7 +346,11 @@ void kw_open_mask(const struct kw_open *o,
         return;
     /* Up to here all strings that rows of the reader can have are there. */
     n_codes = atomic_load_explicit(&o->dict.n, memory_order_acquire);
-    if (w->match == SX_MATCH_STR || (w->match == SX_MATCH_ANY_STR && w->n <= 4)) {
+    if (w->match == SX_MATCH_EXCEPT_STR && w->n <= FEW) {
+        or_except(o, w, &r, yes);
+        return;
+    }
+    if (w->match == SX_MATCH_STR || (w->match == SX_MATCH_ANY_STR && w->n <= FEW)) {
         for (uint32_t i = 0; i < w->n; i++) {
             struct sx_str s = kw_want_str(w, i, buf);
 
@@ -314,12 +361,13 @@ void kw_open_mask(const struct kw_open *o,
         return;
     }
     if (n_codes > ON_STACK)
-        sel = mem->alloc(mem, n_codes);
+        sel = mem->alloc(mem, (uint64_t)n_codes + 1);
     if (sel == NULL) {
         eng_bits_range(maybe, lo, hi); /* documents have the answer as well */
         return;
     }
     select_codes(o, w, sel, n_codes);
+    sel[n_codes] = 0;
     or_selected(&r, sel, n_codes, yes);
     if (sel != few)
         mem->release(mem, sel);
@@ -362,20 +410,20 @@ static void tally_counts(const struct kw_open *o,
 {
     const struct kw_ent *ents = eng_grow_read(&o->dict.ents);
     const char *text = eng_grow_read(&o->dict.text);
-    int by_fit = w->match == SX_MATCH_PREFIX || w->match == SX_MATCH_SUBSTRING;
+    int is_prefix = w->match == SX_MATCH_PREFIX;
     uint64_t longest = 0;
     char buf[16];
 
     for (uint32_t i = 0; i < n_codes; i++) {
         t->values += counts[i];
         t->distinct += counts[i] != 0;
-        if (by_fit && counts[i] != 0 && kw_want_fits(w, kw_ent_str(ents, text, i))) {
+        if (is_prefix && counts[i] != 0 && kw_want_fits(w, kw_ent_str(ents, text, i))) {
             t->hi += counts[i];
             longest = counts[i] > longest ? counts[i] : longest;
         }
     }
     t->lo += longest;
-    for (uint32_t i = 0; i < t->n && i < w->n && !by_fit; i++) {
+    for (uint32_t i = 0; i < t->n && i < w->n; i++) {
         struct sx_str s = kw_want_str(w, i, buf);
         uint32_t code = kw_dict_find(&o->dict, s.p, s.n);
 
@@ -393,6 +441,8 @@ void kw_open_tally(const struct kw_open *o,
     uint32_t *counts, n_codes;
     struct kw_rows r;
 
+    if (w->match == SX_MATCH_SUBSTRING)
+        return; /* the estimator asks for nothing */
     kw_rows_of(o, 0, hi, &r);
     n_codes = atomic_load_explicit(&o->dict.n, memory_order_acquire);
     if (w->match == SX_MATCH_STR && w->n == 1 && t->n == 1) {

@@ -225,7 +225,9 @@ void kw_sealed_tally(const uint8_t *p, const struct kw_want *w, struct eng_tally
     kw_view_of(p, &v);
     t->values += v.h->n_entries;
     t->distinct += v.h->n_values;
-    if (w->match == SX_MATCH_PREFIX || w->match == SX_MATCH_SUBSTRING) {
+    if (w->match == SX_MATCH_SUBSTRING)
+        return;
+    if (w->match == SX_MATCH_PREFIX) {
         each_fit(&v, w, sum_value, &f);
         t->lo += f.longest;
         t->hi += f.sum;
@@ -255,49 +257,176 @@ static uint32_t count_value(const struct kw_view *v, uint32_t code, const struct
         return n;
     }
     for (uint32_t i = 0; i < ENG_BITS_WORDS; i++)
-        n += (uint32_t)__builtin_popcountll(bitmap(v, p)[i] & bits->w[i]);
+        n += eng_popcount(bitmap(v, p)[i] & bits->w[i]);
     return n;
 }
 
-struct counting {
-    struct eng_facet *k;
-    kw_count_fn add;
-    uint32_t *counts; /* NULL: added one by one */
-};
+#define BLOCK_WORDS 64u /* of the mask, at a time */
 
-static inline int count_one(const struct counting *c, const struct kw_view *v, uint32_t code)
+/* Rows of a few words of the mask, ascending. Two thirds of all words of a mask of one row in a
+ * hundred have a bit or none, at random: branching on that costs more than writing three rows
+ * always and going on behind those that are there. */
+static uint32_t rows_of(const struct eng_bits *bits, uint32_t w, uint32_t end, uint16_t *out)
 {
-    if (c->counts == NULL)
-        return c->add(c->k, code, kw_str(v, code), 1);
-    c->counts[code]++;
-    return SX_OK;
+    uint32_t n = 0;
+
+    for (; w < end; w++) {
+        uint64_t x = bits->w[w], stop = UINT64_C(1) << 63;
+        uint16_t *at = out + n;
+
+        n += eng_popcount(x);
+        at[0] = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(x | stop));
+        x &= x - (x != 0);
+        at[1] = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(x | stop));
+        x &= x - (x != 0);
+        for (at += 2; x != 0; x &= x - 1)
+            *at++ = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(x));
+    }
+    return n;
 }
 
-/* Each row of the mask gives its codes. */
-static int
-count_rows(const struct kw_view *v, const struct eng_bits *bits, const struct counting *c)
+/* Adds up codes, those of "none" and "many" among them, so that no row needs a branch. */
+static void count_ones(const struct kw_view *v, const uint16_t *rows, uint32_t n, uint32_t *counts)
 {
-    uint32_t k = 0;
+    uint32_t lo = v->h->lo;
+
+    if (v->h->width == 1) {
+        for (uint32_t i = 0; i < n; i++)
+            counts[v->one[rows[i] - lo]]++;
+    } else if (v->h->width == 2) {
+        const uint16_t *one = (const uint16_t *)(const void *)v->one;
+
+        for (uint32_t i = 0; i < n; i++)
+            counts[one[rows[i] - lo]]++;
+    } else {
+        for (uint32_t i = 0; i < n; i++)
+            counts[kw_one(v, rows[i] - lo)]++;
+    }
+}
+
+/* Rows with several values among those of the block: calls for each of their codes. */
+struct many {
+    const struct kw_view *v;
+    uint32_t k, pad; /* place in many_row, moving up */
+};
+
+/* The codes of a row with many. */
+static const uint32_t *many_of(struct many *m, uint32_t row, uint32_t *n)
+{
+    uint32_t lo = m->k, hi = m->v->h->n_many_rows, step = 1;
+
+    while (lo + step < hi && m->v->many_row[lo + step] < row) {
+        lo += step;
+        step *= 2;
+    }
+    hi = lo + step < hi ? lo + step : hi;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (m->v->many_row[mid] < row)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    m->k = lo;
+    *n = m->v->many_at[lo + 1] - m->v->many_at[lo];
+    return m->v->many + m->v->many_at[lo];
+}
+
+static void count_many(struct many *m, const uint16_t *rows, uint32_t n, uint32_t *counts)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t *codes;
+        uint32_t n_codes;
+
+        if (kw_one(m->v, rows[i] - m->v->h->lo) != m->v->h->n_values + 1)
+            continue;
+        codes = many_of(m, rows[i], &n_codes);
+        for (uint32_t k = 0; k < n_codes; k++)
+            counts[codes[k]]++;
+    }
+}
+
+/* Adds the values of each row one by one: few rows, very many values. */
+static int
+add_rows(struct many *m, const uint16_t *rows, uint32_t n, struct eng_facet *k, kw_count_fn add)
+{
     int rc = SX_OK;
 
-    for (uint32_t w = v->h->lo >> 6; w << 6 < v->h->hi; w++) {
-        for (uint64_t x = bits->w[w]; x != 0 && rc == SX_OK; x &= x - 1) {
-            uint32_t row = w * 64 + (uint32_t)__builtin_ctzll(x), code;
+    for (uint32_t i = 0; i < n && rc == SX_OK; i++) {
+        uint32_t code = kw_one(m->v, rows[i] - m->v->h->lo), n_codes = 1;
+        const uint32_t *codes = &code;
 
-            if (row < v->h->lo || row >= v->h->hi)
-                continue;
-            code = kw_one(v, row - v->h->lo);
-            if (code < v->h->n_values) {
-                rc = count_one(c, v, code);
-                continue;
-            }
-            if (code == v->h->n_values)
-                continue;
-            while (v->many_row[k] < row)
-                k++;
-            for (uint32_t i = v->many_at[k]; i < v->many_at[k + 1] && rc == SX_OK; i++)
-                rc = count_one(c, v, v->many[i]);
+        if (code == m->v->h->n_values)
+            continue;
+        if (code > m->v->h->n_values)
+            codes = many_of(m, rows[i], &n_codes);
+        for (uint32_t j = 0; j < n_codes && rc == SX_OK; j++)
+            rc = add(k, codes[j], kw_str(m->v, codes[j]), 1);
+    }
+    return rc;
+}
+
+/* counts NULL: adds one by one. The mask has rows of the part only. */
+static int facet_rows(const struct kw_view *v,
+                      const struct eng_bits *bits,
+                      uint32_t *counts,
+                      struct eng_facet *k,
+                      kw_count_fn add)
+{
+    struct many m = {v, 0, 0};
+    uint16_t rows[BLOCK_WORDS * 64 + 2];
+    int rc = SX_OK;
+
+    for (uint32_t w = v->h->lo >> 6; w << 6 < v->h->hi && rc == SX_OK; w += BLOCK_WORDS) {
+        uint32_t end = w + BLOCK_WORDS < ENG_BITS_WORDS ? w + BLOCK_WORDS : ENG_BITS_WORDS;
+        uint32_t n = rows_of(bits, w, end, rows), before;
+
+        if (counts == NULL) {
+            rc = add_rows(&m, rows, n, k, add);
+            continue;
         }
+        before = counts[v->h->n_values + 1];
+        count_ones(v, rows, n, counts);
+        if (counts[v->h->n_values + 1] != before)
+            count_many(&m, rows, n, counts);
+    }
+    return rc;
+}
+
+/* Hands over what was counted. The codes are gathered first: whether a value occurs is as good as
+ * random, and a wrong guess costs as much as ten values. */
+static int add_counts(const struct kw_view *v,
+                      const uint32_t *counts,
+                      uint32_t *codes,
+                      struct eng_facet *k,
+                      kw_count_fn add)
+{
+    uint32_t n = 0;
+    int rc = SX_OK;
+
+    for (uint32_t i = 0; i < v->h->n_values; i++) {
+        codes[n] = i;
+        n += counts[i] != 0;
+    }
+    for (uint32_t i = 0; i < n && rc == SX_OK; i++)
+        rc = add(k, codes[i], kw_str(v, codes[i]), counts[codes[i]]);
+    return rc;
+}
+
+/* Along the postings. */
+static int facet_values(const struct kw_view *v,
+                        const struct eng_bits *bits,
+                        struct eng_facet *k,
+                        kw_count_fn add)
+{
+    int rc = SX_OK;
+
+    for (uint32_t i = 0; i < v->h->n_values && rc == SX_OK; i++) {
+        uint32_t n = count_value(v, i, bits);
+
+        if (n != 0)
+            rc = add(k, i, kw_str(v, i), n);
     }
     return rc;
 }
@@ -307,38 +436,33 @@ int kw_sealed_facet(const uint8_t *p,
                     const struct eng_bits *bits,
                     kw_count_fn add)
 {
-    struct counting c = {k, add, NULL};
+    uint32_t rows, *counts;
+    struct eng_bits mine;
+    uint64_t entries;
     struct kw_view v;
-    uint32_t rows;
     int rc = SX_OK;
 
     kw_view_of(p, &v);
+    if (v.h->lo != 0 || v.h->hi != SX_CHUNK_ROWS) { /* what the bytes say, not what they should */
+        mine = *bits;
+        eng_bits_clip(&mine, v.h->lo, v.h->hi);
+        bits = &mine;
+    }
     rows = eng_bits_count(bits, v.h->lo, v.h->hi);
     if (rows == v.h->hi - v.h->lo) {
         for (uint32_t i = 0; i < v.h->n_values && rc == SX_OK; i++)
             rc = add(k, i, kw_str(&v, i), v.post[i].n);
         return rc;
     }
-    if ((uint64_t)rows * ROW_COST >
-        v.h->n_entries - (uint64_t)v.h->n_bitmaps * KW_LIST_MAX + v.h->n_bitmaps * BITMAP_COST) {
-        for (uint32_t i = 0; i < v.h->n_values && rc == SX_OK; i++) {
-            uint32_t n = count_value(&v, i, bits);
-
-            if (n != 0)
-                rc = add(k, i, kw_str(&v, i), n);
-        }
-        return rc;
-    }
+    entries = v.h->n_entries - (uint64_t)v.h->n_bitmaps * KW_LIST_MAX;
+    if ((uint64_t)rows * ROW_COST > entries + v.h->n_bitmaps * BITMAP_COST)
+        return facet_values(&v, bits, k, add);
     /* Counters for all values are worth clearing and reading only when there are enough rows. */
     if (rows < v.h->n_values / 8)
-        return count_rows(&v, bits, &c);
-    c.counts = eng_facet_counts(k, v.h->n_values);
-    if (c.counts == NULL)
+        return facet_rows(&v, bits, NULL, k, add);
+    counts = eng_facet_counts(k, 2 * v.h->n_values + 3);
+    if (counts == NULL)
         return SX_ENOMEM;
-    rc = count_rows(&v, bits, &c);
-    for (uint32_t i = 0; i < v.h->n_values && rc == SX_OK; i++) {
-        if (c.counts[i] != 0)
-            rc = add(k, i, kw_str(&v, i), c.counts[i]);
-    }
-    return rc;
+    (void)facet_rows(&v, bits, counts, k, add);
+    return add_counts(&v, counts, counts + v.h->n_values + 2, k, add);
 }

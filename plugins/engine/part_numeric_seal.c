@@ -11,10 +11,11 @@
  * narrow range are a slice of `rows`; a wide one is found by scanning `code`, 2 bytes a row instead
  * of 8. Both together cost less than keys by row would.
  *
- * Keys are packed to whole bytes. Of 65 536 rows: ages take 1 byte a value, prices in cents 3,
- * seconds of a year 4, microseconds of a month 6, doubles that are whole or were f32 2 to 5, other
- * doubles 7 or 8; a lookup costs the same as with 8 (one load and a mask). Packing to bits would
- * save another half byte a value and cost a shift and a second load in every step of a search. */
+ * Keys are packed to whole bytes. Random values, 65 536 rows: 100 ages take 1 byte a value, cents
+ * below a million 3, seconds of a year 5, its microseconds 6, doubles that were f32 4, others 8; a
+ * part has 4.0, 8.8, 11.0, 10.0, 10.0 and 12.0 bytes a row in all. A lookup costs the same as with 8
+ * (one load and a mask). Packing to bits would save another half byte a value and cost a shift and a
+ * second load in every step of a search. */
 #include <string.h>
 
 #include "part_numeric.h"

@@ -68,7 +68,7 @@ uint32_t eng_bits_count(const struct eng_bits *b, uint32_t lo, uint32_t hi)
             x &= ~UINT64_C(0) << (lo & 63);
         if (w == hi >> 6)
             x &= (UINT64_C(1) << (hi & 63)) - 1;
-        n += (uint32_t)__builtin_popcountll(x);
+        n += eng_popcount(x);
     }
     return n;
 }
@@ -206,7 +206,7 @@ uint32_t eng_set_count_in(const uint8_t *p, const struct eng_bits *bits)
 
     if (s->kind == SET_BITS) {
         for (uint32_t i = 0; i < ENG_BITS_WORDS; i++)
-            n += (uint32_t)__builtin_popcountll(set_bits(p)[i] & bits->w[i]);
+            n += eng_popcount(set_bits(p)[i] & bits->w[i]);
         return n;
     }
     for (uint32_t i = 0; i < s->n; i++)

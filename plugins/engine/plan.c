@@ -518,43 +518,57 @@ int eng_plan_count(struct eng_plan *p, uint64_t *n, struct sx_err *err)
 #define CHUNK_NS 12000u /* an indexed condition on a chunk */
 #define DOC_NS   400u   /* one document */
 
-/* 1 when the node leaves documents to be read; adds what its conditions cost a chunk. */
+/* Which documents a node leaves to be read: none, those of the rows that its indexes let through,
+ * or all. Adds what its conditions cost a chunk. */
+enum { DOCS_NONE = 0, DOCS_SOME, DOCS_ALL };
+
 static int reads_documents(const struct eng_filter_node *n, uint64_t *chunk_ns)
 {
-    int any = 0, all = n->n != 0;
-    *chunk_ns += 500;
+    int most = DOCS_NONE, least = DOCS_ALL;
+    *chunk_ns += 1000;
     if (n->kind == ENG_NODE_LEAF) {
         const struct eng_leaf *l = n->leaf;
+        int is_fast =
+            l->kind == ENG_LEAF_HAS_ID || l->kind == ENG_LEAF_HAS_VECTOR ||
+            (l->mode == ENG_LEAF_INDEXED && l->schema->field && eng_field_answers(l->schema, l));
         *chunk_ns += l->kind == ENG_LEAF_HAS_ID ? 200 : CHUNK_NS;
-        return l->kind != ENG_LEAF_HAS_ID && l->kind != ENG_LEAF_HAS_VECTOR &&
-               !(l->mode == ENG_LEAF_INDEXED && l->schema->field &&
-                 eng_field_answers(l->schema, l));
+        return is_fast ? DOCS_NONE : DOCS_ALL;
     }
     for (uint32_t i = 0; i < n->n; i++) {
         int one = reads_documents(n->kids[i], chunk_ns);
-        any |= one;
-        all &= one;
+        most = one > most ? one : most;
+        least = one < least ? one : least;
     }
-    /* An indexed kid of an AND narrows the documents down. */
-    return n->kind == ENG_NODE_AND ? all : any;
+    if (n->kind == ENG_NODE_AND && least < DOCS_ALL && most != DOCS_NONE)
+        return DOCS_SOME;
+    return most;
+}
+
+/* Documents read to find all matching rows. */
+static uint64_t documents(const struct eng_plan *p, int docs)
+{
+    struct eng_estimate e;
+    if (docs != DOCS_SOME)
+        return docs == DOCS_ALL ? p->r->v->n_live : 0;
+    eng_plan_estimate(p, &e);
+    return e.max;
 }
 
 uint64_t eng_plan_cost(const struct eng_plan *p)
 {
-    struct eng_estimate e;
     uint64_t chunk_ns = 2000;
     if (p->filter->root->kind == ENG_NODE_TRUE)
         return p->n_chunks * 2000ull;
     int docs = reads_documents(p->filter->root, &chunk_ns);
-    eng_plan_estimate(p, &e);
-    return p->n_chunks * chunk_ns + (docs ? p->r->v->n_live : e.max) * DOC_NS;
+    return p->n_chunks * chunk_ns + documents(p, docs) * DOC_NS;
 }
 
 uint64_t eng_plan_cost_row(const struct eng_plan *p, uint64_t n)
 {
     uint64_t chunk_ns = 2000;
     int docs = reads_documents(p->filter->root, &chunk_ns);
-    return p->n_chunks * chunk_ns + (docs ? n * (DOC_NS + 200) : 0);
+    uint64_t most = documents(p, docs);
+    return p->n_chunks * chunk_ns + (n < most ? n : most) * (DOC_NS + 200);
 }
 
 void eng_plan_estimate(const struct eng_plan *p, struct eng_estimate *out)

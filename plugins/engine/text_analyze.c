@@ -22,14 +22,16 @@
 #define H      ENG__TEXT_SAW_HIGH
 #define R16(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
 /* By byte: 0 = ends a word. */
+/* clang-format off */
 static const uint8_t byte_class[256] = {
-    R16(0), R16(0), R16(0), /* 00 ... 2f */
-    L,      L,      L,      L,      L,      L,      L,      L,     L, L, 0, 0, 0, 0, 0, 0, /* 0-9 */
-    0,      U,      U,      U,      U,      U,      U,      U,     U, U, U, U, U, U, U, U, /* A-O */
-    U,      U,      U,      U,      U,      U,      U,      U,     U, U, U, 0, 0, 0, 0, 0, /* P-Z */
-    0,      L,      L,      L,      L,      L,      L,      L,     L, L, L, L, L, L, L, L, /* a-o */
-    L,      L,      L,      L,      L,      L,      L,      L,     L, L, L, 0, 0, 0, 0, 0, /* p-z */
+    R16(0), R16(0), R16(0),                         /* 00 ... 2f */
+    L, L, L, L, L, L, L, L, L, L, 0, 0, 0, 0, 0, 0, /* 0-9 */
+    0, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, /* A-O */
+    U, U, U, U, U, U, U, U, U, U, U, 0, 0, 0, 0, 0, /* P-Z */
+    0, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, /* a-o */
+    L, L, L, L, L, L, L, L, L, L, L, 0, 0, 0, 0, 0, /* p-z */
     R16(H), R16(H), R16(H), R16(H), R16(H), R16(H), R16(H), R16(H)};
+/* clang-format on */
 #undef U
 #undef L
 #undef H

@@ -1,6 +1,8 @@
 /* Written by scripts/gen-text-tables.py: case and number of Unicode 17.0.0, folding to ASCII. */
 #include "text_tables.h"
 
+#include "sextant/sx_ban.h"
+
 /* clang-format off */
 const uint32_t eng__text_n_lower = 184;
 const struct eng__text_lower_run eng__text_lower_runs[] = {

@@ -5,7 +5,7 @@
 
 #include "sextant/sx_ban.h"
 
-#define STEP_NS    120u /* walking: one id, its row, its bit */
+#define STEP_NS    200u /* walking: one id, its row, its bit */
 #define COLLECT_NS 40u  /* collecting: one matching row */
 
 static int walk(struct eng_shard *s,

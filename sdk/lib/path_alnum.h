@@ -1,10 +1,10 @@
-/* Written by scripts/gen-alnum.pl: letters and digits above ASCII, ascending. */
-#ifndef SX_PATH_ALNUM_H
-#define SX_PATH_ALNUM_H
+/* Written by scripts/gen-text-tables.py: letters and digits above ASCII, ascending. */
+#ifndef SX_LIB_PATH_ALNUM_H
+#define SX_LIB_PATH_ALNUM_H
 
 #include <stdint.h>
 
-#define SX_ALNUM_RANGES 793
+#define SX_ALNUM_RANGES 841
 
 struct sx_alnum_range {
     uint32_t first, last;

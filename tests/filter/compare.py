@@ -257,6 +257,8 @@ def known(f, indexes):
         s = on_index(c, inner, indexes)
         if s is None:
             continue
+        if inner and s["type"] == "geo" and any(k.startswith("geo") for k in c):
+            return "ours: a geo index leaves out places out of range inside of nested too"
         rng = c.get("range", {})
         if "geo_bounding_box" in c and s["type"] == "geo":
             return "a box at the edge of the map, with an index"
@@ -295,6 +297,8 @@ def smaller(f):
             yield {k: v for k, v in f.items() if k != name}
     if "min_should" in f:
         yield {k: v for k, v in f.items() if k != "min_should"}
+        for c in f["min_should"]["conditions"]:
+            yield {"must": [c]}
 
 
 def twice(f):

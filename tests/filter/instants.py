@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
 """Texts of points in time: our reader against the reference engine.
 
-    instants.py READER [--seed N] [--count N]
+    instants.py PROGRAM [--seed N] [--count N]
 
-READER prints, for each line of hexadecimal bytes, "seconds nanoseconds" or "-" (tests/filter/instant
-does). The texts are made by a grammar that keeps near the accepted forms and then breaks some of
+The texts are made by a grammar that keeps near the accepted forms and then breaks some of
 them. Accepted or not is compared for all; the value for those within years 1 to 9999.
 """
 import argparse
 import datetime
 import random
-import subprocess
 import sys
 
 from edge import Shard
+from matcher import Matcher
 
 BLANKS = [" ", "  ", "\t", "\n", "\u00a0", "\u3000", "\u2003", "\x1c", "\u200b", "\u0085"]
 
@@ -92,8 +91,8 @@ def text(r):
     return s
 
 
-def shown(line):
-    s, ns = (int(x) for x in line.split())
+def shown(instant):
+    s, ns = instant
     extra = ns >= 10**9
     t = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=s)
     sec = 60 if extra else t.second
@@ -103,17 +102,18 @@ def shown(line):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("reader")
+    p.add_argument("program")
     p.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     p.add_argument("--count", type=int, default=20000)
     args = p.parse_args()
     r = random.Random(args.seed)
     texts = [text(r) for _ in range(args.count)]
-    ours = subprocess.run([args.reader], input="".join(t.encode().hex() + "\n" for t in texts),
-                          capture_output=True, text=True, check=True).stdout.split("\n")
+    reader = Matcher(args.program)
+    ours = [reader.ask(instant=t) for t in texts]
+    reader.close()
     lo, hi = -62135596800, 253402300799
     bad = valued = 0
-    read = [i for i in range(len(texts)) if ours[i] != "-"]
+    read = [i for i in range(len(texts)) if ours[i] is not None]
 
     def where(shard, **bounds):
         return set(shard.ids_of({"must": [{"key": "a", "range": bounds}]}))
@@ -121,10 +121,10 @@ def main():
     with Shard({i + 1: {"a": t} for i, t in enumerate(texts)}) as s:
         known = where(s, gte="0001-01-01") | where(s, lt="0001-01-01")
     for i, t in enumerate(texts):
-        if (ours[i] != "-") != (i + 1 in known):
+        if (ours[i] is not None) != (i + 1 in known):
             bad += 1
             print(f"{t!r}: ours {ours[i]}, reference {'accepts' if i + 1 in known else 'refuses'}")
-    some = [i for i in read if i + 1 in known and lo < int(ours[i].split()[0]) < hi]
+    some = [i for i in read if i + 1 in known and lo < ours[i][0] < hi]
     some = r.sample(some, min(len(some), 1500))
     with Shard({i + 1: {"a": texts[i]} for i in some}) as s:
         for i in some:

@@ -145,7 +145,8 @@ static struct sx_geo point_of(uint32_t place)
 
 #define MAX_POINTS (1u << 17)
 struct model {
-    uint32_t place, n, n_rows, pad;
+    uint32_t place, n, n_rows;
+    uint32_t is_clean; /* no junk */
     uint32_t lo, hi;
     uint32_t row[MAX_POINTS];
     struct sx_geo p[MAX_POINTS];
@@ -208,7 +209,7 @@ row_doc(struct sx_docb *b, struct model *m, uint32_t row, uint32_t n, int counts
     for (uint32_t i = 0; i < n; i++) {
         struct sx_geo p = point_of(m->place);
 
-        if (below(20) == 0) {
+        if (!m->is_clean && below(20) == 0) {
             put_junk(b);
             continue;
         }
@@ -226,7 +227,7 @@ row_doc(struct sx_docb *b, struct model *m, uint32_t row, uint32_t n, int counts
     return sx_docb_end(b);
 }
 
-enum { R_ONE, R_HOLES, R_SEVERAL, R_KINDS };
+enum { R_DENSE, R_ONE, R_HOLES, R_SEVERAL, R_KINDS };
 
 static void fill(void *open, struct model *m, uint32_t shape)
 {
@@ -473,6 +474,7 @@ static void *new_part(struct model *m, uint32_t place, uint32_t rows, uint32_t s
     assert_non_null(open);
     m->place = place;
     m->n = m->n_rows = 0;
+    m->is_clean = shape == R_DENSE;
     m->lo = below(3) == 0 ? 0 : below(SX_CHUNK_ROWS + 1 - rows);
     m->hi = m->lo + rows;
     fill(open, m, shape);
@@ -499,7 +501,7 @@ static void random_parts(void **state SX_UNUSED)
 
 static void whole_chunk(void **state SX_UNUSED)
 {
-    void *open = new_part(&model, P_WORLD, SX_CHUNK_ROWS, R_ONE);
+    void *open = new_part(&model, P_WORLD, SX_CHUNK_ROWS, R_DENSE);
     uint64_t n;
     uint8_t *p = seal(open, &model, &n);
 

@@ -366,11 +366,12 @@ static struct sx_doc doc_of(struct sx_docb *b, const struct value *v, uint32_t n
 }
 
 /* How many values a row has. */
-enum { R_ONE, R_HOLES, R_SEVERAL, R_RARE, R_LONG, R_KINDS };
+enum { R_DENSE, R_ONE, R_HOLES, R_SEVERAL, R_RARE, R_LONG, R_KINDS };
 
 static uint32_t values_of_row(uint32_t shape)
 {
     switch (shape) {
+    case R_DENSE: /* and all of them are accepted */
     case R_ONE:
         return 1;
     case R_HOLES:
@@ -400,8 +401,13 @@ static void fill(const struct eng_part_ops *ops, void *open, struct model *m, ui
             uint32_t n = values_of_row(shape);
             int got;
 
-            for (uint32_t i = 0; i < n; i++)
-                v[i] = any_value(m->type, m->pool);
+            for (uint32_t i = 0; i < n; i++) {
+                long double x;
+
+                do
+                    v[i] = any_value(m->type, m->pool);
+                while (shape == R_DENSE && !accepted(m->type, &v[i], &x));
+            }
             if (n == 0 && below(2))
                 continue; /* left out */
             got = ops->open_add(open, r, doc_of(&b, v, n));
@@ -1036,6 +1042,60 @@ static void damaged_parts(void **state SX_UNUSED)
     assert_true(n_found > 500 && n_used > 20);
 }
 
+/* One number that is wrong, in each section. */
+static void wrong_numbers(void **state SX_UNUSED)
+{
+    static const uint32_t shapes[] = {R_DENSE, R_HOLES, R_SEVERAL};
+
+    for (uint32_t k = 0; k < SX_COUNT(shapes); k++) {
+        const struct eng_part_ops *ops = ops_of(ENG_FIELD_INTEGER);
+        struct model *m = &model;
+        void *open = ops->open_create(&conf, &schema);
+        struct eng_num_part t;
+        uint16_t *where[8], wrong[8];
+        uint32_t n_wrong = 0;
+        uint8_t *p;
+        uint64_t n;
+
+        m->type = ENG_FIELD_INTEGER;
+        m->pool = P_FEW;
+        m->n = m->n_points = 0;
+        m->lo = 100;
+        m->hi = 400;
+        fill(ops, open, m, shapes[k]);
+        p = seal(ops, open, m, &n);
+        eng_num_part_of(p, &t);
+        assert_int_equal(t.form, shapes[k] == R_SEVERAL ? ENG_NUM_LISTED : ENG_NUM_BY_ROW);
+        assert_int_equal(t.start_width, 2);
+        assert_int_equal(t.code_width, 2);
+#define WRONG(at, value)                                                                           \
+    (where[n_wrong] = (uint16_t *)(uintptr_t)(at), wrong[n_wrong++] = (uint16_t)(value))
+        WRONG(&t.rows[t.entries / 2], m->hi);
+        WRONG(&t.rows[0], m->lo - 1);
+        WRONG((const uint16_t *)t.start + t.distinct - 1, t.entries);
+        WRONG((const uint16_t *)t.start + 1, 0);
+        WRONG(t.code, t.distinct);
+        WRONG(t.packed, 0x0101);
+        if (t.form == ENG_NUM_LISTED) {
+            WRONG(&t.code_rows[3], m->hi);
+            WRONG(&t.code_rows[t.entries - 1], m->lo);
+        }
+#undef WRONG
+        for (uint32_t i = 0; i < n_wrong; i++) {
+            uint16_t right = *where[i];
+
+            *where[i] = wrong[i];
+            if (ops->check(&schema, p, n) == 0)
+                fail_msg("form %u: wrong number %u passes", t.form, i);
+            *where[i] = right;
+        }
+        assert_int_equal(ops->check(&schema, p, n), 0);
+        free(p);
+        ops->open_destroy(open);
+        free_retired();
+    }
+}
+
 /* A part of another type is no part of this one. */
 static void foreign_part(void **state SX_UNUSED)
 {
@@ -1191,8 +1251,9 @@ int main(void)
         cmocka_unit_test(integers),      cmocka_unit_test(floats),
         cmocka_unit_test(datetimes),     cmocka_unit_test(whole_chunks),
         cmocka_unit_test(corners),       cmocka_unit_test(capabilities),
-        cmocka_unit_test(damaged_parts), cmocka_unit_test(foreign_part),
-        cmocka_unit_test(short_memory),  cmocka_unit_test(readers),
+        cmocka_unit_test(damaged_parts), cmocka_unit_test(wrong_numbers),
+        cmocka_unit_test(foreign_part),  cmocka_unit_test(short_memory),
+        cmocka_unit_test(readers),
     };
     const char *given = getenv("SEED");
 

@@ -466,6 +466,52 @@ static void test_random_texts(void **state SX_UNUSED)
     eng_analyzer_destroy(white);
 }
 
+static int check_token(void *arg, const struct eng_text_token *t)
+{
+    uint64_t *bytes = arg;
+
+    for (uint32_t i = 0; i < t->text.n; i++)
+        *bytes += (unsigned char)t->text.p[i] != 0;
+    return 0;
+}
+
+/* Bytes that are no UTF-8 do no harm, whatever is done with them. */
+static void test_any_bytes(void **state SX_UNUSED)
+{
+    static const char *const languages[] = {"arabic", "danish",  "finnish",
+                                            "french", "russian", "greek"};
+    static const char *const tokenizers[] = {"word", "whitespace", "prefix", "code"};
+    unsigned char text[60];
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < SX_COUNT(languages) * SX_COUNT(tokenizers); i++) {
+        const char *params =
+            sx_arena_printf(
+                &arena,
+                "{\"tokenizer\": \"%s\", \"ascii_folding\": true, \"stemmer\": {\"type\": "
+                "\"snowball\", \"language\": \"%s\"}, \"stopwords\": \"greek\"}",
+                tokenizers[i % SX_COUNT(tokenizers)], languages[i / SX_COUNT(tokenizers)])
+                .p;
+        struct eng_analyzer *a = analyzer(params);
+        struct sx_buf work;
+
+        sx_buf_init(&work, &mem);
+        seed = 88172645463325252u + i;
+        for (uint32_t k = 0; k < 500; k++) {
+            uint32_t n = (uint32_t)(next_random() % sizeof(text));
+
+            for (uint32_t b = 0; b < n; b++)
+                text[b] = (unsigned char)(next_random() >> 20 | (next_random() & 0xc0));
+            assert_int_equal(eng_analyze(a, (int)(k % 4), (struct sx_str){(const char *)text, n, 0},
+                                         &work, check_token, &bytes),
+                             0);
+        }
+        sx_buf_fini(&work);
+        eng_analyzer_destroy(a);
+    }
+    assert_true(bytes > 100000);
+}
+
 static int stop_at(void *arg, const struct eng_text_token *t SX_UNUSED)
 {
     int *left = arg;
@@ -932,6 +978,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lower_case_of_libc, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folding_table, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_texts, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_any_bytes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sink_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stems, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_stemmer, setup, teardown),
