@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "catalog.h"
+#include "clean.h"
 #include "field_work.h"
 
 #include "sextant/sx_ban.h"
@@ -43,6 +44,7 @@ static void finished(struct sx_task *task, struct sx_worker *w)
         if (eng_wal_trim(s->wal, s->checkpoint, &err) != 0)
             sx_log(e->host, SX_LOG_WARN, "checkpoint", "trimming the log failed: %s", err.msg);
         eng_schema_sweep_columns(s, cp->gone);
+        eng_clean_saved(s);
     } else {
         sx_log(e->host, SX_LOG_ERROR, "checkpoint", "checkpoint failed: %s", cp->err.msg);
         /* After a failed fsync pages may be clean and lost; ENOSPC is harmless: the log holds
@@ -54,6 +56,7 @@ static void finished(struct sx_task *task, struct sx_worker *w)
     s->checkpoint_done = NULL;
     if (done)
         done(s, s->checkpoint_arg);
+    eng_clean_checkpointed(s, cp->err.code);
     if (s->close_wanted) {
         s->close_wanted = 0;
         eng_shard_try_close(s);
@@ -112,22 +115,58 @@ blobs_done(void *arg, int rc, const struct sx_blobs_mark *mark, const struct sx_
     part_ended(part->cp, rc, err);
 }
 
+static int is_named(const struct eng_unit *u)
+{
+    return u->state == ENG_UNIT_LIVE || u->state == ENG_UNIT_GOING;
+}
+
 /* Bits of all rows that are dead after the last applied operation. */
 static int collect_dead(struct eng_shard *s, struct eng_manifest *m)
 {
     struct eng *e = s->eng;
     struct eng_table *t = &s->table;
-    m->n_dead = t->n_rows - t->n_live;
+    /* Of chunks that the manifest does not name there is nothing to say. */
+    for (uint32_t c = 0; c < t->chunks.n; c++)
+        m->n_dead += is_named(&t->chunks.at[c]) ? t->chunks.at[c].fill - t->chunks.at[c].live : 0;
+    m->n_bits = eng_units_end(&t->chunks);
     if (m->n_dead == 0)
         return 0;
-    m->dead = e->mem->zalloc(e->mem, ((uint64_t)t->n_rows + 63) / 64 * 8);
+    m->dead = e->mem->zalloc(e->mem, (m->n_bits + 63) / 64 * 8);
     if (!m->dead)
         return SX_ENOMEM;
-    for (uint32_t i = 0; i < t->n_rows; i++) {
-        if (eng_table_is_dead(t, i))
-            m->dead[i >> 6] |= 1ull << (i & 63);
+    for (uint32_t c = 0; c < t->chunks.n; c++) {
+        uint64_t first = (uint64_t)c << SX_CHUNK_SHIFT;
+        uint32_t n = is_named(&t->chunks.at[c]) ? t->chunks.at[c].fill : 0;
+        for (uint64_t i = first; i < first + n; i++) {
+            if (eng_table_is_dead(t, (uint32_t)i))
+                m->dead[i >> 6] |= 1ull << (i & 63);
+        }
     }
     return 0;
+}
+
+static int absent_of(struct eng_units *u, struct eng_absent *out)
+{
+    out->end = u->n;
+    return eng_units_absent(u, &out->at, &out->n);
+}
+
+/* The numbers that are not there, of every store. */
+static int collect_absent(struct eng_shard *s, struct eng_manifest *m)
+{
+    struct eng_table *t = &s->table;
+    const struct eng_config *config = t->schema->config;
+    int rc = absent_of(&t->chunks, &m->rows_absent);
+    if (rc == 0)
+        rc = absent_of(&t->segments, &m->payload_absent);
+    m->n_columns = config->n_columns;
+    for (uint32_t i = 0; rc == 0 && i < config->n_columns; i++) {
+        struct eng_column *c = t->columns[config->columns[i].slot];
+        rc = absent_of(&c->nodes, &m->columns[i].vec_absent);
+        if (rc == 0 && c->blobs)
+            rc = absent_of(&c->segments, &m->columns[i].blobs_absent);
+    }
+    return rc;
 }
 
 static int collect_schema(struct eng_shard *s, struct eng_manifest *m)
@@ -178,8 +217,7 @@ void eng_checkpoint_start(struct eng_shard *s)
 {
     struct eng *e = s->eng;
     struct eng_table *t = &s->table;
-    /* Unsettled stores would give marks that do not belong together. */
-    if (s->checkpointing || t->commit == s->checkpoint || t->unsettled ||
+    if (s->checkpointing || (t->commit == s->checkpoint && !eng_clean_wants_checkpoint(s)) ||
         atomic_load_explicit(&s->write_failed, memory_order_acquire) != 0) {
         void (*done)(struct eng_shard *, void *) = s->checkpointing ? NULL : s->checkpoint_done;
         if (done) {
@@ -189,7 +227,7 @@ void eng_checkpoint_start(struct eng_shard *s)
         return;
     }
     struct checkpoint *cp = e->mem->zalloc(e->mem, sizeof(*cp));
-    if (!cp || collect_dead(s, &cp->m) != 0 ||
+    if (!cp || collect_dead(s, &cp->m) != 0 || collect_absent(s, &cp->m) != 0 ||
         collect_schema(s, &cp->m) != 0) { /* the log keeps everything: try again later */
         void (*done)(struct eng_shard *, void *) = s->checkpoint_done;
         if (cp)
@@ -212,7 +250,6 @@ void eng_checkpoint_start(struct eng_shard *s)
 
     const struct eng_config *config = t->schema->config; /* dropped columns are not in it */
     uint32_t n = 0, n_var = 0;
-    cp->m.n_columns = config->n_columns;
     for (uint32_t i = 0; i < config->n_columns; i++)
         n_var += t->columns[config->columns[i].slot]->blobs != NULL;
     atomic_store_explicit(&cp->pending, 2 * config->n_columns + n_var + 2, memory_order_relaxed);
@@ -231,6 +268,7 @@ void eng_checkpoint_start(struct eng_shard *s)
 void eng_checkpoint_consider(struct eng_shard *s)
 {
     struct eng *e = s->eng;
+    eng_clean_consider(s);
     if (s->table.commit == s->checkpoint)
         return;
     if (eng_wal_bytes(s->wal) >= e->conf->checkpoint_log_mb << 20)
@@ -345,6 +383,7 @@ static void final_on_strand(struct sx_task *task, struct sx_worker *w)
         return;
     }
     s->checkpoint_arg = f;
+    s->no_cleaning = 1;
     s->checkpoint_done = s->checkpointing ? final_again : final_ended;
     if (!s->checkpointing)
         eng_checkpoint_start(s);

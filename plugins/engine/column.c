@@ -137,11 +137,16 @@ static void source_scorer(void *ctx, uint32_t node, void *scratch, struct sx_sco
                               .dim = c->conf->dim};
 }
 
+/* Where the stores of a column stand. */
+struct stores {
+    struct sx_store_mark vec, loc;
+    struct sx_blobs_mark blobs;
+    struct eng_absent vec_absent, loc_absent, blobs_absent; /* borrowed */
+};
+
 static int column_open(struct eng_shard *s,
                        struct eng_column *c,
-                       const struct sx_store_mark *vec,
-                       const struct sx_store_mark *loc,
-                       const struct sx_blobs_mark *blobs,
+                       const struct stores *at,
                        struct sx_err *err)
 {
     struct eng *e = s->eng;
@@ -166,27 +171,36 @@ static int column_open(struct eng_shard *s,
                                        : c->conf->dtype == SX_DT_F32  ? 4
                                                                       : 1,
                               .id = s->id,
-                              .known = *vec};
+                              .known = at->vec,
+                              .absent = at->vec_absent.at,
+                              .n_absent = at->vec_absent.n,
+                              .n_chunks = at->vec_absent.end};
     snprintf(name, sizeof(name), "vec%u", c->conf->id);
     int res = rops(c->rows_p)->open(c->rows_p->self, e->io, s->dir, name, &rc, &c->vec, err);
     if (res != 0)
         return res;
     rc.row_size = 4;
     rc.align = 4;
-    rc.known = *loc;
+    rc.known = at->loc;
+    rc.absent = at->loc_absent.at;
+    rc.n_absent = at->loc_absent.n;
+    rc.n_chunks = at->loc_absent.end;
     snprintf(name, sizeof(name), "loc%u", c->conf->id);
     const struct sx_provider *rp = s->table.rows_p;
     res = rops(rp)->open(rp->self, e->io, s->dir, name, &rc, &c->loc, err);
     if (res != 0)
         return res;
-    c->n_nodes = (uint32_t)vec->count;
+    c->n_nodes = (uint32_t)at->vec.count;
     c->in_step = 1; /* of an empty table; eng_table_rebuild() looks again */
     if (c->conf->kind != ENG_COL_DENSE) {
         struct sx_blobs_conf bc = {.size = sizeof(bc),
                                    .segment_bytes = 64ull << 20,
                                    .id = s->id,
-                                   .known = {blobs->bytes, blobs->tail_crc, 0},
-                                   .known_segment = blobs->segment};
+                                   .known = {at->blobs.bytes, at->blobs.tail_crc, 0},
+                                   .known_segment = at->blobs.segment,
+                                   .absent = at->blobs_absent.at,
+                                   .n_absent = at->blobs_absent.n,
+                                   .n_segments = at->blobs_absent.end};
         const struct sx_provider *bp = s->table.blobs_p;
         snprintf(name, sizeof(name), "var%u", c->conf->id);
         res = bops(bp)->open(bp->self, e->io, s->dir, name, &bc, &c->blobs, err);
@@ -215,13 +229,11 @@ static int column_open(struct eng_shard *s,
     return ix->create(c->index_p->self, &c->source, (struct sx_doc){NULL, 0, 0}, &c->index, err);
 }
 
-int eng_column_open(struct eng_shard *s,
-                    const struct eng_column_conf *conf,
-                    const struct sx_store_mark *vec,
-                    const struct sx_store_mark *loc,
-                    const struct sx_blobs_mark *blobs,
-                    struct eng_column **out,
-                    struct sx_err *err)
+static int column_new(struct eng_shard *s,
+                      const struct eng_column_conf *conf,
+                      const struct stores *at,
+                      struct eng_column **out,
+                      struct sx_err *err)
 {
     struct eng *e = s->eng;
     struct eng_column *c = e->mem->zalloc(e->mem, sizeof(*c) + conf->name.n + 1);
@@ -231,12 +243,42 @@ int eng_column_open(struct eng_shard *s,
     c->own.name.p = (char *)(c + 1);
     memcpy(c + 1, conf->name.p, conf->name.n);
     c->conf = &c->own;
-    int rc = column_open(s, c, vec, loc, blobs, err);
+    eng_units_init(&c->nodes, e->mem);
+    eng_units_init(&c->segments, e->mem);
+    int rc = column_open(s, c, at, err);
     if (rc != 0)
         eng_column_close(s, c);
     else
         *out = c;
     return rc;
+}
+
+int eng_column_open(struct eng_shard *s,
+                    const struct eng_column_conf *conf,
+                    const struct sx_store_mark *vec,
+                    const struct sx_store_mark *loc,
+                    const struct sx_blobs_mark *blobs,
+                    struct eng_column **out,
+                    struct sx_err *err)
+{
+    struct stores at = {.vec = *vec, .loc = *loc, .blobs = *blobs};
+    return column_new(s, conf, &at, out, err);
+}
+
+int eng_column_restore(struct eng_shard *s,
+                       const struct eng_column_conf *conf,
+                       const struct eng_manifest *m,
+                       uint32_t i,
+                       struct eng_column **out,
+                       struct sx_err *err)
+{
+    struct stores at = {.vec = m->columns[i].vec,
+                        .loc = m->columns[i].loc,
+                        .blobs = m->columns[i].blobs,
+                        .vec_absent = m->columns[i].vec_absent,
+                        .loc_absent = m->rows_absent,
+                        .blobs_absent = m->columns[i].blobs_absent};
+    return column_new(s, conf, &at, out, err);
 }
 
 void eng_column_close(struct eng_shard *s, struct eng_column *c)
@@ -259,22 +301,30 @@ void eng_column_link(struct eng_shard *s, uint32_t i)
 {
     struct eng *e = s->eng;
     struct eng_column *c = s->table.columns[i];
-    const struct sx_index_ops *ix = c->index_p->ops;
     struct sx_worker *w = e->exec->self();
     struct sx_err err = SX_ERR_INIT;
     uint32_t nodes[256];
-    if (!c || !c->index || !(c->index_p->caps & SX_INDEX_INCREMENTAL) || c->linked >= c->n_nodes)
+    if (!c || c->n_unlinked == 0)
         return;
+    if (!c->index || !(c->index_p->caps & SX_INDEX_INCREMENTAL)) {
+        c->n_unlinked = 0;
+        return;
+    }
+    const struct sx_index_ops *ix = c->index_p->ops;
     uint64_t need = ix->scratch_size(c->index_p->self, c->index, 1, 1, (struct sx_doc){NULL, 0, 0});
     void *scratch = w ? w->scratch(w, need ? need : 64) : NULL;
     int rc = scratch ? 0 : sx_err_set(&err, SX_ENOMEM, "out of memory");
-    while (rc == 0 && c->linked < c->n_nodes) {
-        uint32_t n = c->n_nodes - c->linked < 256 ? c->n_nodes - c->linked : 256;
+    while (rc == 0 && c->n_unlinked) {
+        struct eng_run *run = &c->unlinked[c->n_unlinked - 1];
+        uint32_t n = run->n < 256 ? run->n : 256;
         for (uint32_t k = 0; k < n; k++)
-            nodes[k] = c->linked + k;
+            nodes[k] = run->first + k;
         rc = ix->insert(c->index_p->self, c->index, nodes, n, scratch, &err);
-        if (rc == 0)
-            c->linked += n;
+        if (rc != 0)
+            break;
+        run->first += n;
+        run->n -= n;
+        c->n_unlinked -= run->n == 0;
     }
     if (rc != 0) { /* searches would miss points: say so; the next change tries again */
         sx_err_wrap(&err, "index of vector '%.*s'", (int)c->conf->name.n, c->conf->name.p);

@@ -71,14 +71,14 @@ static inline uint64_t slot_of(const struct ids_table *t, uint64_t hash)
     return (uint64_t)(((unsigned __int128)hash * t->cap) >> 64);
 }
 
-/* The slot that holds the id (*row set), or the free one where it would go (*row = ENG_NO_ROW). The
- * table is never full. */
+/* The slot that holds the id (*row set), or the one where it would go (*row = ENG_NO_ROW): free, or of
+ * a removed id. The table is never full. */
 static uint64_t table_find(const struct eng_ids *m,
                            const struct ids_table *t,
                            const struct sx_id *id,
                            uint32_t *row)
 {
-    uint64_t i = slot_of(t, sx_id_hash(id));
+    uint64_t i = slot_of(t, sx_id_hash(id)), reuse = UINT64_MAX;
 
     for (;;) {
         /* pairs with the release in slot_set(): the row's id was written before */
@@ -87,16 +87,20 @@ static uint64_t table_find(const struct eng_ids *m,
 
         *row = ~v;
         if (v == 0)
-            return i;
-        if (sx_id_cmp(m->row_id(m->ctx, *row, &tmp), id) == 0)
+            return reuse != UINT64_MAX ? reuse : i;
+        if (v == IDS_REMOVED)
+            reuse = reuse != UINT64_MAX ? reuse : i;
+        else if (sx_id_cmp(m->row_id(m->ctx, *row, &tmp), id) == 0)
             return i;
         if (++i == t->cap)
             i = 0;
     }
 }
 
-static void slot_set(const struct ids_table *t, uint64_t i, uint32_t row)
+static void slot_set(struct eng_ids *m, const struct ids_table *t, uint64_t i, uint32_t row)
 {
+    if (atomic_load_explicit(&t->slots[i], memory_order_relaxed) == IDS_REMOVED)
+        m->n_removed--; /* only of the table that is being filled */
     /* pairs with the acquire in table_find() */
     atomic_store_explicit(&t->slots[i], ~row, memory_order_release);
 }
@@ -191,12 +195,12 @@ static void move(struct eng_ids *m, struct ids_map *map, uint64_t n)
         struct sx_id id;
         uint64_t i;
 
-        if (v == 0)
+        if (v == 0 || v == IDS_REMOVED)
             continue;
         id = ids_row_id(m, ~v);
         i = table_find(m, map->cur, &id, &there);
         if (there == ENG_NO_ROW)
-            slot_set(map->cur, i, ~v);
+            slot_set(m, map->cur, i, ~v);
     }
     if (m->moved < old->cap)
         return;
@@ -214,7 +218,8 @@ static void move(struct eng_ids *m, struct ids_map *map, uint64_t n)
 static int grow(struct eng_ids *m, struct ids_map *map, uint64_t n)
 {
     uint64_t had = map != NULL ? map->cur->cap : 0;
-    uint64_t cap = had < IDS_DOUBLE ? had * 2 : had + had / 4;
+    /* Where removed ids are what fills the table, one of the same size will do. */
+    uint64_t cap = n * 16 / 5 <= had ? had : had < IDS_DOUBLE ? had * 2 : had + had / 4;
     struct ids_map *next = m->mem->zalloc(m->mem, sizeof(*next));
 
     if (cap < n * 8 / 5 + 1)
@@ -231,6 +236,7 @@ static int grow(struct eng_ids *m, struct ids_map *map, uint64_t n)
         return SX_ENOMEM;
     }
     m->moved = 0;
+    m->n_removed = 0;
     map_publish(m, next);
     if (next->old != NULL && next->old->cap <= IDS_SMALL)
         move(m, next, next->old->cap);
@@ -244,7 +250,7 @@ int eng_ids_reserve(struct eng_ids *m, uint32_t n)
 
     if (need >= ENG_NO_ROW)
         return SX_ENOSPACE;
-    if (map == NULL || need * 8 > map->cur->cap * 5) {
+    if (map == NULL || (need + m->n_removed) * 8 > map->cur->cap * 5) {
         int rc;
 
         /* A jump in size can come before the last growth has been worked off. */
@@ -288,12 +294,78 @@ uint32_t eng_ids_put(struct eng_ids *m, const struct sx_id *id, uint32_t row)
     i = table_find(m, map->cur, id, &before);
     if (before == ENG_NO_ROW && map->old != NULL)
         (void)table_find(m, map->old, id, &before);
-    slot_set(map->cur, i, row);
+    slot_set(m, map->cur, i, row);
     if (before == ENG_NO_ROW) {
         m->n_ids++;
         m->pending[m->n_pending++] = row;
     }
     return before;
+}
+
+/* --- letting go --------------------------------------------------------------------------- */
+
+#define SETTLE_SLOTS 16384u
+
+int eng_ids_settle(struct eng_ids *m)
+{
+    struct ids_map *map = atomic_load_explicit(&m->map, memory_order_relaxed);
+
+    if (map != NULL && map->old != NULL)
+        move(m, map, SETTLE_SLOTS);
+    map = atomic_load_explicit(&m->map, memory_order_relaxed);
+    return map == NULL || map->old == NULL;
+}
+
+/* The entry, if it is this row: an id that has come again points elsewhere. */
+static int table_remove(struct eng_ids *m, struct ids_table *t, const struct sx_id *id, uint32_t row)
+{
+    uint32_t there;
+    uint64_t i = table_find(m, t, id, &there);
+
+    if (there != row)
+        return 0;
+    atomic_store_explicit(&t->slots[i], IDS_REMOVED, memory_order_release);
+    return 1;
+}
+
+/* An id has one entry, in a run or, while runs are being merged, in the destination too. */
+static void runs_remove(struct eng_ids *m, struct ids_run *r, uint32_t n, const struct sx_id *id)
+{
+    uint32_t i = eng_ids_run_bound(m, r, 0, n, id, 0);
+    struct sx_id there;
+
+    if (i == n)
+        return;
+    there = ids_row_id(m, ids_run_row(r, i));
+    if (sx_id_cmp(&there, id) != 0)
+        return;
+    ids_run_set(r, i, ENG_NO_ROW);
+    r->holes++;
+}
+
+void eng_ids_remove_rows(struct eng_ids *m, uint32_t first, uint32_t n)
+{
+    struct eng_ids_view *v = ids_view_now(m);
+
+    for (uint32_t row = first; row < first + n; row++) {
+        struct ids_map *map = atomic_load_explicit(&m->map, memory_order_relaxed);
+        struct sx_id id = ids_row_id(m, row);
+        int is_newest = eng_ids_find(m, &id) == row;
+
+        if (map == NULL)
+            return;
+        if (map->old != NULL)
+            (void)table_remove(m, map->old, &id, row);
+        if (table_remove(m, map->cur, &id, row))
+            m->n_removed++;
+        if (!is_newest)
+            continue;
+        m->n_ids--;
+        for (uint32_t j = 0; j < v->n_runs; j++)
+            runs_remove(m, v->runs[j].run, v->runs[j].n, &id);
+        for (uint32_t j = 0; j < m->n_merges; j++)
+            runs_remove(m, m->merges[j].dst, m->merges[j].n, &id);
+    }
 }
 
 int eng_ids_load(struct eng_ids *m, const uint32_t *rows, uint32_t n)
@@ -316,7 +388,7 @@ int eng_ids_load(struct eng_ids *m, const uint32_t *rows, uint32_t n)
         uint32_t there;
         uint64_t i = table_find(m, map->cur, &id, &there);
 
-        slot_set(map->cur, i, rows[j]);
+        slot_set(m, map->cur, i, rows[j]);
     }
     m->n_ids = n;
     return SX_OK;

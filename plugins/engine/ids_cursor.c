@@ -39,11 +39,21 @@ static void heap_down(struct eng_ids_cursor *c, uint32_t i)
     c->heap[i] = x;
 }
 
-static struct sx_id cursor_id(const struct eng_ids_cursor *c, const struct ids_cursor_run *r)
+/* The id at r->i or behind the holes that follow; 0 at the end. The entry is read once: it may become
+ * a hole or point to another row of its id meanwhile. */
+static int cursor_load(const struct eng_ids_cursor *c, struct ids_cursor_run *r)
 {
     struct sx_id tmp;
 
-    return *c->row_id(c->ctx, ids_run_row(r->run, r->i), &tmp);
+    for (; r->i < r->n; r->i++) {
+        uint32_t row = ids_run_row(r->run, r->i);
+
+        if (row == ENG_NO_ROW)
+            continue;
+        r->id = *c->row_id(c->ctx, row, &tmp);
+        return 1;
+    }
+    return 0;
 }
 
 void eng_ids_seek(const struct eng_ids *m,
@@ -56,25 +66,13 @@ void eng_ids_seek(const struct eng_ids *m,
     c->n = 0;
     for (uint32_t j = 0; j < v->n_runs; j++) {
         const struct ids_run *run = v->runs[j].run;
-        uint32_t lo = 0, hi = v->runs[j].n;
+        uint32_t lo = from != NULL ? eng_ids_run_bound(m, run, 0, v->runs[j].n, from, 0) : 0;
+        struct ids_cursor_run *r = &c->heap[c->n];
 
-        while (from != NULL && lo < hi) {
-            uint32_t mid = lo + (hi - lo) / 2;
-            struct sx_id id = ids_row_id(m, ids_run_row(run, mid));
-
-            if (sx_id_cmp(&id, from) < 0)
-                lo = mid + 1;
-            else
-                hi = mid;
-        }
-        if (lo < v->runs[j].n) {
-            struct ids_cursor_run *r = &c->heap[c->n++];
-
-            r->run = run;
-            r->i = lo;
-            r->n = v->runs[j].n;
-            r->id = cursor_id(c, r);
-        }
+        r->run = run;
+        r->i = lo;
+        r->n = v->runs[j].n;
+        c->n += (uint32_t)cursor_load(c, r);
     }
     for (uint32_t i = c->n / 2; i-- > 0;)
         heap_down(c, i);
@@ -87,9 +85,8 @@ int eng_ids_next(struct eng_ids_cursor *c, struct sx_id *id)
     if (c->n == 0)
         return 0;
     *id = r->id;
-    if (++r->i < r->n)
-        r->id = cursor_id(c, r);
-    else
+    r->i++;
+    if (!cursor_load(c, r))
         *r = c->heap[--c->n];
     if (c->n != 0)
         heap_down(c, 0);

@@ -9,6 +9,9 @@
  *   runs     [ 40 000 000 ][ 12 000 000 ][ 300 000 ][ 90 000 ][ 700 ]
  *   merges   `-------- k = 0 ----------' `------ k = 2 ------'
  *
+ * Holes (removed ids) are left out on the way. A run that is half holes is merged with nothing, nb
+ * being 0.
+ *
  * The destination is the writer's alone until it is whole and enters a view. */
 #include <string.h>
 
@@ -90,11 +93,16 @@ struct ids_key *eng_ids_rows_sort(struct eng_ids *m, const uint32_t *rows, uint3
 
 /* --- merging ----------------------------------------------------------------------------- */
 
+static int is_hollow(const struct ids_run_ref *r)
+{
+    return r->run->holes * 2 > r->n && r->n != 0;
+}
+
 /* Starts the merge of the last pair behind the merges under way whose sizes are out of proportion.
  * Without memory the runs stay as they are until a later commit. 1 when one was started. */
 static int merge_begin(struct eng_ids *m, const struct eng_ids_view *v)
 {
-    uint32_t base = m->n_merges != 0 ? m->merges[m->n_merges - 1].k + 2 : 0;
+    uint32_t base = m->n_merges != 0 ? ids_merge_end(&m->merges[m->n_merges - 1]) : 0;
     struct ids_merge *g;
 
     if (m->n_merges == IDS_MERGES)
@@ -115,6 +123,20 @@ static int merge_begin(struct eng_ids *m, const struct eng_ids_view *v)
         m->n_merges++;
         return 1;
     }
+    for (uint32_t j = v->n_runs; j-- > base;) {
+        if (!is_hollow(&v->runs[j]))
+            continue;
+        g = &m->merges[m->n_merges];
+        memset(g, 0, sizeof(*g));
+        g->dst = eng_ids_run_create(m->mem, v->runs[j].n);
+        if (g->dst == NULL)
+            return 0;
+        g->k = j;
+        g->na = v->runs[j].n;
+        g->is_alone = 1;
+        m->n_merges++;
+        return 1;
+    }
     return 0;
 }
 
@@ -127,6 +149,14 @@ static void merge_copy(struct ids_merge *g, const struct ids_run *from, uint32_t
 
         if (c > n)
             c = (uint32_t)n;
+        if (from->holes != 0) {
+            uint32_t row = ids_run_row(from, (*i)++);
+
+            if (row != ENG_NO_ROW)
+                ids_run_add(g->dst, g->n++, row);
+            n--;
+            continue;
+        }
         memcpy(&g->dst->block[g->n >> IDS_BLOCK_SHIFT][dst],
                &from->block[*i >> IDS_BLOCK_SHIFT][src], (uint64_t)c * sizeof(uint32_t));
         *i += c;
@@ -135,13 +165,28 @@ static void merge_copy(struct ids_merge *g, const struct ids_run *from, uint32_t
     }
 }
 
+/* Passes over holes, n at most; returns how many. Afterwards *i is no hole unless n is used up. */
+static uint64_t merge_skip(const struct ids_run *r, uint32_t *i, uint32_t end, uint64_t n)
+{
+    uint64_t skipped = 0;
+
+    while (r->holes != 0 && skipped < n && *i < end && ids_run_row(r, *i) == ENG_NO_ROW) {
+        ++*i;
+        skipped++;
+    }
+    return skipped;
+}
+
 /* Moves up to n rows into the destination; returns how much of n is left. */
 static uint64_t
 merge_work(struct eng_ids *m, const struct eng_ids_view *v, struct ids_merge *g, uint64_t n)
 {
-    const struct ids_run *a = v->runs[g->k].run, *b = v->runs[g->k + 1].run;
+    const struct ids_run *a = v->runs[g->k].run;
+    const struct ids_run *b = g->is_alone ? a : v->runs[g->k + 1].run;
     uint64_t c;
 
+    n -= merge_skip(a, &g->ia, g->na, n);
+    n -= merge_skip(b, &g->ib, g->nb, n);
     if (n != 0 && g->ia < g->na && g->ib < g->nb) {
         uint32_t ra = ids_run_row(a, g->ia), rb = ids_run_row(b, g->ib);
         struct sx_id x = ids_row_id(m, ra), y = ids_row_id(m, rb);
@@ -150,16 +195,16 @@ merge_work(struct eng_ids *m, const struct eng_ids_view *v, struct ids_merge *g,
             n--;
             if (sx_id_cmp(&x, &y) < 0) {
                 ids_run_add(g->dst, g->n++, ra);
-                if (++g->ia < g->na) {
-                    ra = ids_run_row(a, g->ia);
+                g->ia++;
+                n -= merge_skip(a, &g->ia, g->na, n);
+                if (g->ia < g->na && (ra = ids_run_row(a, g->ia)) != ENG_NO_ROW)
                     x = ids_row_id(m, ra);
-                }
             } else {
                 ids_run_add(g->dst, g->n++, rb);
-                if (++g->ib < g->nb) {
-                    rb = ids_run_row(b, g->ib);
+                g->ib++;
+                n -= merge_skip(b, &g->ib, g->nb, n);
+                if (g->ib < g->nb && (rb = ids_run_row(b, g->ib)) != ENG_NO_ROW)
                     y = ids_row_id(m, rb);
-                }
             }
         }
     }
@@ -187,14 +232,17 @@ void eng_ids_merge_some(struct eng_ids *m, struct eng_ids_view *v, uint64_t budg
             return;
         g = &m->merges[m->n_merges - 1];
         budget = merge_work(m, v, g, budget);
-        if (g->n < g->na + g->nb)
+        if (g->ia < g->na || g->ib < g->nb)
             return;
-        eng_ids_run_gone(m, v->runs[g->k].run);
-        eng_ids_run_gone(m, v->runs[g->k + 1].run);
-        v->runs[g->k] = (struct ids_run_ref){g->dst, g->n, 0};
-        memmove(&v->runs[g->k + 1], &v->runs[g->k + 2],
-                (v->n_runs - g->k - 2) * sizeof(v->runs[0]));
-        v->n_runs--;
+        uint32_t end = ids_merge_end(g), to = g->k;
+        for (uint32_t j = g->k; j < end; j++)
+            eng_ids_run_gone(m, v->runs[j].run);
+        if (g->n != 0)
+            v->runs[to++] = (struct ids_run_ref){g->dst, g->n, 0};
+        else
+            eng_ids_run_destroy(g->dst);
+        memmove(&v->runs[to], &v->runs[end], (v->n_runs - end) * sizeof(v->runs[0]));
+        v->n_runs -= end - to;
         m->n_merges--;
     }
 }
@@ -203,6 +251,10 @@ int eng_ids_merge_wanted(const struct eng_ids *m, const struct eng_ids_view *v)
 {
     if (m->n_merges != 0)
         return 1;
+    for (uint32_t j = 0; j < v->n_runs; j++) {
+        if (is_hollow(&v->runs[j]))
+            return 1;
+    }
     for (uint32_t j = 1; j < v->n_runs; j++) {
         if (v->runs[j - 1].n / MERGE_RATIO < v->runs[j].n)
             return 1;

@@ -12,7 +12,9 @@
 
 /* --- hash -------------------------------------------------------------------------------- */
 
-/* A slot holds ~row, so that zeroed memory is an empty table. */
+/* A slot holds ~row, so that zeroed memory is an empty table; 1 (~ENG_GONE_ROW) is an entry that was
+ * removed: probing goes on behind it. */
+#define IDS_REMOVED 1u
 struct ids_table {
     const struct sx_mem *mem;
     uint64_t cap, bytes;
@@ -36,7 +38,7 @@ struct ids_run {
     uint32_t cap;         /* rows that fit into the blocks */
     uint32_t n_blocks, max_blocks;
     uint32_t own_from, own_to; /* blocks that are released with the run */
-    uint32_t pad;
+    uint32_t holes;            /* [S] entries of removed ids: ENG_NO_ROW */
     uint32_t *block[];
 };
 
@@ -51,11 +53,18 @@ struct eng_ids_view {
     struct ids_run_ref runs[];
 };
 
-/* Two neighbouring runs on the way to one: runs[k] and runs[k + 1] of the current view. */
+/* Two neighbouring runs on the way to one: runs[k] and runs[k + 1] of the current view; runs[k] by
+ * itself when is_alone. */
 struct ids_merge {
     struct ids_run *dst;
-    uint32_t k, na, nb, ia, ib, n;
+    uint32_t k, na, nb, ia, ib, n, is_alone, pad;
 };
+
+/* The first run behind those of the merge. */
+static inline uint32_t ids_merge_end(const struct ids_merge *g)
+{
+    return g->k + (g->is_alone ? 1 : 2);
+}
 
 struct ids_key {
     uint64_t hi, lo;
@@ -72,7 +81,7 @@ struct eng_ids {
     _Atomic(struct eng_ids_view *) view;
 
     /* [S] */
-    uint32_t n_ids;
+    uint32_t n_ids, n_removed; /* slots of map->cur that are IDS_REMOVED */
     uint32_t n_pending, pending_cap;
     uint32_t *pending;    /* rows whose ids are new in this operation */
     uint64_t moved;       /* slots of map->old that were moved to map->cur */
@@ -99,9 +108,16 @@ struct eng_ids_cursor {
     struct ids_cursor_run heap[];
 };
 
+/* ENG_NO_ROW: a hole. */
 static inline uint32_t ids_run_row(const struct ids_run *r, uint32_t i)
 {
-    return r->block[i >> IDS_BLOCK_SHIFT][i & (IDS_BLOCK - 1)];
+    /* pairs with the release in ids_run_set(): the row's id is readable */
+    return __atomic_load_n(&r->block[i >> IDS_BLOCK_SHIFT][i & (IDS_BLOCK - 1)], __ATOMIC_ACQUIRE);
+}
+
+static inline void ids_run_set(struct ids_run *r, uint32_t i, uint32_t row)
+{
+    __atomic_store_n(&r->block[i >> IDS_BLOCK_SHIFT][i & (IDS_BLOCK - 1)], row, __ATOMIC_RELEASE);
 }
 
 /* Copies: what row_id returned may point into its tmp. */
@@ -143,6 +159,14 @@ void eng_ids_run_gone(struct eng_ids *m, struct ids_run *r);
 int eng_ids_runs_reserve(struct eng_ids *m, uint32_t n);
 void eng_ids_spare_give(struct eng_ids *m); /* spare space that is large goes back */
 void eng_ids_runs_fini(struct eng_ids *m);
+
+/* ids_detach.c: the first entry in [lo, hi) that is not below *id (above: not above it either). */
+uint32_t eng_ids_run_bound(const struct eng_ids *m,
+                           const struct ids_run *r,
+                           uint32_t lo,
+                           uint32_t hi,
+                           const struct sx_id *id,
+                           int above);
 
 /* ids_merge.c */
 int eng_ids_keys_reserve(struct eng_ids *m, uint32_t n);

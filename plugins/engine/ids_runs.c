@@ -206,6 +206,7 @@ static struct ids_run *run_regrow(struct eng_ids *m, struct ids_run *r, uint32_t
         to->block[to->n_blocks++] = p;
     }
     to->own_from = 0;
+    to->holes = r->holes;
     to->cap = n_blocks > 1 ? n_blocks << IDS_BLOCK_SHIFT : cap;
     r->own_from = whole;
     eng_ids_run_gone(m, r);
@@ -251,14 +252,22 @@ static int run_extend(struct eng_ids *m, struct ids_run_ref *ref, uint32_t more)
 /* Puts the sorted new rows behind the last run or into one of their own. */
 static void runs_add(struct eng_ids *m, struct eng_ids_view *v, const struct ids_key *k, uint32_t n)
 {
-    uint32_t busy = m->n_merges != 0 ? m->merges[m->n_merges - 1].k + 2 : 0; /* runs in merges */
+    uint32_t busy = m->n_merges != 0 ? ids_merge_end(&m->merges[m->n_merges - 1]) : 0;
     struct ids_run_ref *ref = v->n_runs > busy ? &v->runs[v->n_runs - 1] : NULL;
 
     if (ref != NULL) {
-        struct sx_id last = ids_row_id(m, ids_run_row(ref->run, ref->n - 1));
-        struct ids_key l = {last.hi, last.lo, last.kind, 0};
+        uint32_t i = ref->n;
 
-        if (!ids_key_less(&l, &k[0]) || !run_extend(m, ref, n))
+        while (i != 0 && ids_run_row(ref->run, i - 1) == ENG_NO_ROW)
+            i--;
+        if (i != 0) {
+            struct sx_id last = ids_row_id(m, ids_run_row(ref->run, i - 1));
+            struct ids_key l = {last.hi, last.lo, last.kind, 0};
+
+            if (!ids_key_less(&l, &k[0]))
+                ref = NULL;
+        }
+        if (ref != NULL && !run_extend(m, ref, n))
             ref = NULL;
     }
     if (ref == NULL) {

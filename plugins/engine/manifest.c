@@ -14,7 +14,7 @@
 #include "sextant/sx_ban.h"
 
 #define MANIFEST_VERSION 1u
-#define MANIFEST_MAX     (1u << 20)
+#define MANIFEST_MAX     (64u << 20)
 
 static void dead_name(char out[32], uint64_t generation)
 {
@@ -176,6 +176,65 @@ static struct sx_blobs_mark get_blobs_mark(struct sx_doc d, const char *key)
                                   get_u64(m, "bytes")};
 }
 
+/* Absent numbers as runs: first, length, first, length ... */
+static void put_absent(struct sx_docb *b, const char *key, const struct eng_absent *a)
+{
+    if (a->end == 0)
+        return;
+    sx_docb_ckey(b, key);
+    sx_docb_obj(b);
+    put_u64(b, "end", a->end);
+    sx_docb_ckey(b, "runs");
+    sx_docb_arr(b);
+    for (uint32_t i = 0, n; i < a->n; i += n) {
+        for (n = 1; i + n < a->n && a->at[i + n] == a->at[i] + n;)
+            n++;
+        sx_docb_u64(b, a->at[i]);
+        sx_docb_u64(b, n);
+    }
+    sx_docb_close(b);
+    sx_docb_close(b);
+}
+
+static uint64_t u64_of(struct sx_doc list, uint32_t i)
+{
+    struct sx_doc_num v = sx_doc_elem_num(list, i);
+    return v.type == SX_DOC_U64 || (v.type == SX_DOC_I64 && v.v.i >= 0) ? v.v.u : UINT64_MAX;
+}
+
+static int
+get_absent(struct eng *e, struct sx_doc d, const char *key, struct eng_absent *out, struct sx_err *err)
+{
+    struct sx_doc a = sx_doc_get(d, key), runs = sx_doc_get(a, "runs");
+    uint32_t n = sx_doc_count(runs);
+    uint64_t end = get_u64(a, "end"), total = 0, above = 0;
+    *out = (struct eng_absent){NULL, 0, 0};
+    if (!a.p)
+        return 0;
+    for (uint32_t i = 0; i + 1 < n; i += 2) {
+        uint64_t first = u64_of(runs, i), len = u64_of(runs, i + 1);
+        if (first < above || first >= end || len == 0 || len > end - first)
+            return sx_err_set(err, SX_ECORRUPT, "manifest: impossible list of absent files");
+        above = first + len;
+        total += len;
+    }
+    if (end > UINT32_MAX || n % 2)
+        return sx_err_set(err, SX_ECORRUPT, "manifest: impossible list of absent files");
+    out->end = (uint32_t)end;
+    if (total == 0)
+        return 0;
+    out->at = e->mem->alloc(e->mem, total * sizeof(*out->at));
+    if (!out->at)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    for (uint32_t i = 0; i + 1 < n; i += 2) {
+        uint32_t first = (uint32_t)u64_of(runs, i);
+        uint32_t len = (uint32_t)u64_of(runs, i + 1);
+        for (uint32_t k = 0; k < len; k++)
+            out->at[out->n++] = first + k;
+    }
+    return 0;
+}
+
 static int write_dead(struct eng *e,
                       struct sx_dir *dir,
                       const struct sx_store_id *id,
@@ -186,7 +245,7 @@ static int write_dead(struct eng *e,
     struct sx_file_head h;
     dead_name(name, m->generation);
     head_fill(&h, SX_FILE_DEAD, id, m->generation);
-    return write_whole(e, dir, name, &h, m->dead, (uint32_t)((m->rows.count + 63) / 64 * 8), err);
+    return write_whole(e, dir, name, &h, m->dead, (uint32_t)((m->n_bits + 63) / 64 * 8), err);
 }
 
 int eng_manifest_write(struct eng *e,
@@ -206,6 +265,8 @@ int eng_manifest_write(struct eng *e,
     put_u64(&b, "dead", m->n_dead);
     put_mark(&b, "rows", &m->rows);
     put_blobs_mark(&b, "payload", &m->payload);
+    put_absent(&b, "rows_absent", &m->rows_absent);
+    put_absent(&b, "payload_absent", &m->payload_absent);
     sx_docb_ckey(&b, "columns");
     sx_docb_arr(&b);
     for (uint32_t i = 0; i < m->n_columns; i++) {
@@ -214,6 +275,8 @@ int eng_manifest_write(struct eng *e,
         put_mark(&b, "vec", &m->columns[i].vec);
         put_mark(&b, "loc", &m->columns[i].loc);
         put_blobs_mark(&b, "blobs", &m->columns[i].blobs);
+        put_absent(&b, "vec_absent", &m->columns[i].vec_absent);
+        put_absent(&b, "blobs_absent", &m->columns[i].blobs_absent);
         sx_docb_close(&b);
     }
     sx_docb_close(&b);
@@ -248,7 +311,20 @@ static int copy_schema(struct eng *e, struct sx_doc d, struct eng_manifest *out,
     return 0;
 }
 
-static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out, struct sx_err *err)
+/* One behind the highest row: what the dead bits cover. */
+static uint64_t highest_row(const struct eng_manifest *m)
+{
+    uint64_t top = m->rows_absent.end;
+    if (top == 0 || (m->rows.count % SX_CHUNK_ROWS && m->rows.count >> SX_CHUNK_SHIFT == top - 1))
+        return m->rows.count;
+    return top << SX_CHUNK_SHIFT;
+}
+
+static int parse(struct eng *e,
+                 struct sx_doc d,
+                 uint64_t generation,
+                 struct eng_manifest *out,
+                 struct sx_err *err)
 {
     struct sx_doc cols = sx_doc_get(d, "columns");
     memset(out, 0, sizeof(*out));
@@ -258,8 +334,13 @@ static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out,
     out->rows = get_mark(d, "rows");
     out->payload = get_blobs_mark(d, "payload");
     out->n_columns = sx_doc_count(cols);
-    if (out->n_columns > ENG_MAX_COLUMNS || out->rows.count >= ENG_NO_ROW ||
-        out->n_dead > out->rows.count)
+    int rc = get_absent(e, d, "rows_absent", &out->rows_absent, err);
+    if (rc == 0)
+        rc = get_absent(e, d, "payload_absent", &out->payload_absent, err);
+    if (rc != 0)
+        return rc;
+    out->n_bits = highest_row(out);
+    if (out->n_columns > ENG_MAX_COLUMNS || out->n_bits >= ENG_NO_ROW || out->n_dead > out->n_bits)
         return sx_err_set(err, SX_ECORRUPT, "manifest: impossible counts");
     for (uint32_t i = 0; i < out->n_columns; i++) {
         struct sx_doc c = sx_doc_elem(cols, i);
@@ -267,7 +348,15 @@ static int parse(struct sx_doc d, uint64_t generation, struct eng_manifest *out,
         out->columns[i].vec = get_mark(c, "vec");
         out->columns[i].loc = get_mark(c, "loc");
         out->columns[i].blobs = get_blobs_mark(c, "blobs");
-        if (out->columns[i].vec.count >= ENG_NO_LOC || out->columns[i].loc.count != out->rows.count)
+        rc = get_absent(e, c, "vec_absent", &out->columns[i].vec_absent, err);
+        if (rc == 0)
+            rc = get_absent(e, c, "blobs_absent", &out->columns[i].blobs_absent, err);
+        if (rc != 0)
+            return rc;
+        /* Between two chunks each store may name another place. */
+        if (out->columns[i].vec.count >= ENG_NO_LOC ||
+            out->columns[i].loc.count % SX_CHUNK_ROWS != out->rows.count % SX_CHUNK_ROWS ||
+            (out->rows.count % SX_CHUNK_ROWS && out->columns[i].loc.count != out->rows.count))
             return sx_err_set(err, SX_ECORRUPT, "manifest: impossible counts of column %u", i);
     }
     return 0;
@@ -283,6 +372,7 @@ int eng_manifest_read(struct eng *e,
     uint32_t n = 0;
     struct sx_file *f = NULL;
     struct sx_file_head h;
+    memset(out, 0, sizeof(*out));
     int rc = read_whole(e, dir, "manifest", SX_FILE_MANIFEST, id, MANIFEST_MAX, &body, &n, err);
     if (rc != 0)
         return rc;
@@ -296,16 +386,18 @@ int eng_manifest_read(struct eng *e,
         e->io->close(f);
     }
     if (rc == 0)
-        rc = parse((struct sx_doc){body, n, 0}, h.generation, out, err);
+        rc = parse(e, (struct sx_doc){body, n, 0}, h.generation, out, err);
     if (rc == 0)
         rc = copy_schema(e, (struct sx_doc){body, n, 0}, out, err);
     e->mem->release(e->mem, body);
+    if (rc != 0)
+        eng_manifest_fini(e, out);
     if (rc != 0 || out->n_dead == 0)
         return rc;
 
     char name[32];
     dead_name(name, out->generation);
-    uint64_t bytes = (out->rows.count + 63) / 64 * 8;
+    uint64_t bytes = (out->n_bits + 63) / 64 * 8;
     rc = read_whole(e, dir, name, SX_FILE_DEAD, id, UINT32_MAX - 1, &body, &n, err);
     if (rc == 0 && n != bytes) {
         e->mem->release(e->mem, body);
@@ -322,6 +414,11 @@ void eng_manifest_fini(struct eng *e, struct eng_manifest *m)
 {
     e->mem->release(e->mem, m->dead);
     e->mem->release(e->mem, (void *)(uintptr_t)m->schema.p);
-    m->dead = NULL;
-    m->schema.p = NULL;
+    e->mem->release(e->mem, m->rows_absent.at);
+    e->mem->release(e->mem, m->payload_absent.at);
+    for (uint32_t i = 0; i < m->n_columns && i < ENG_MAX_COLUMNS; i++) {
+        e->mem->release(e->mem, m->columns[i].vec_absent.at);
+        e->mem->release(e->mem, m->columns[i].blobs_absent.at);
+    }
+    memset(m, 0, sizeof(*m));
 }

@@ -30,14 +30,43 @@ static const struct sx_rows_ops *rops(const struct sx_provider *p)
     return p->ops;
 }
 
-/* SX_ENOTFOUND when the store has no such chunk. */
+/* SX_ENOTFOUND behind the last chunk. One that was dropped is passed over. */
 static int verify_rows(const struct sx_provider *p, void *h, uint32_t chunk, struct sx_err *err)
 {
     struct sx_rows r;
     rops(p)->rows(p->self, h, &r);
     if ((uint64_t)chunk << SX_CHUNK_SHIFT >= r.n)
         return SX_ENOTFOUND;
-    return rops(p)->verify(p->self, h, chunk, err);
+    int rc = rops(p)->verify(p->self, h, chunk, err);
+    return rc == SX_ENOTFOUND ? 0 : rc;
+}
+
+/* The same for segments, whose end is told by the file names. */
+struct last {
+    uint32_t end;
+};
+
+static void last_sink(void *arg, const char *file, uint64_t bytes)
+{
+    struct last *k = arg;
+    const char *dot = strchr(file, '.');
+    uint32_t v = 0;
+    (void)bytes;
+    for (uint32_t i = 1; dot && i <= 8 && dot[i]; i++)
+        v = v * 16 + (uint32_t)(dot[i] >= 'a' ? dot[i] - 'a' + 10 : dot[i] - '0');
+    if (dot && v >= k->end)
+        k->end = v + 1;
+}
+
+static int verify_blobs(const struct sx_provider *p, void *h, uint32_t segment, struct sx_err *err)
+{
+    const struct sx_blobs_ops *b = p->ops;
+    struct last last = {0};
+    int rc = b->verify(p->self, h, segment, err);
+    if (rc != SX_ENOTFOUND)
+        return rc;
+    b->files(p->self, h, last_sink, &last);
+    return segment < last.end ? 0 : SX_ENOTFOUND;
 }
 
 #define STORES 3u /* of a column */
@@ -51,7 +80,6 @@ static int verify_piece(struct eng_table *t,
 {
     if (store == 0)
         return verify_rows(t->rows_p, t->rows, piece, err);
-    const struct sx_blobs_ops *b = t->blobs_p->ops;
     if (store <= STORES * config->n_columns) {
         struct eng_column *c = t->columns[config->columns[(store - 1) / STORES].slot];
         switch ((store - 1) % STORES) {
@@ -60,10 +88,10 @@ static int verify_piece(struct eng_table *t,
         case 1:
             return verify_rows(t->rows_p, c->loc, piece, err);
         default:
-            return c->blobs ? b->verify(t->blobs_p->self, c->blobs, piece, err) : SX_ENOTFOUND;
+            return c->blobs ? verify_blobs(t->blobs_p, c->blobs, piece, err) : SX_ENOTFOUND;
         }
     }
-    return b->verify(t->blobs_p->self, t->payload, piece, err);
+    return verify_blobs(t->blobs_p, t->payload, piece, err);
 }
 
 static void look(void *arg, struct eng_collection *col)

@@ -155,8 +155,7 @@ static int open_column(struct eng_shard *s,
         return sx_err_set(err, SX_ECORRUPT, "manifest: no vector column %u", conf->id);
     if (conf->slot >= t->n_columns)
         t->n_columns = conf->slot + 1;
-    return eng_column_open(s, conf, &m->columns[i].vec, &m->columns[i].loc, &m->columns[i].blobs,
-                           &t->columns[conf->slot], err);
+    return eng_column_restore(s, conf, m, i, &t->columns[conf->slot], err);
 }
 
 static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct sx_err *err)
@@ -164,6 +163,8 @@ static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct
     struct eng *e = s->eng;
     struct eng_table *t = &s->table;
     t->eng = e;
+    eng_units_init(&t->chunks, e->mem);
+    eng_units_init(&t->segments, e->mem);
     t->rows_p = e->reg->find(SX_KIND_ROWS, "mmap");
     t->blobs_p = e->reg->find(SX_KIND_BLOBS, "mmap");
     if (!t->rows_p || !t->blobs_p)
@@ -172,7 +173,10 @@ static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct
                               .row_size = sizeof(struct eng_row),
                               .align = 8,
                               .id = s->id,
-                              .known = m->rows};
+                              .known = m->rows,
+                              .absent = m->rows_absent.at,
+                              .n_absent = m->rows_absent.n,
+                              .n_chunks = m->rows_absent.end};
     int res = rops(t->rows_p)->open(t->rows_p->self, e->io, s->dir, "rows", &rc, &t->rows, err);
     if (res != 0)
         return res;
@@ -180,7 +184,10 @@ static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct
                                .segment_bytes = 64ull << 20,
                                .id = s->id,
                                .known = {m->payload.bytes, m->payload.tail_crc, 0},
-                               .known_segment = m->payload.segment};
+                               .known_segment = m->payload.segment,
+                               .absent = m->payload_absent.at,
+                               .n_absent = m->payload_absent.n,
+                               .n_segments = m->payload_absent.end};
     res = bops(t->blobs_p)->open(t->blobs_p->self, e->io, s->dir, "payload", &bc, &t->payload, err);
     if (res != 0)
         return res;
@@ -224,17 +231,8 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
     rc = open_tables(s, &m, err);
     if (rc == 0)
         rc = eng_ids_create(e->mem, e->epoch, row_id, t, &t->ids);
-    if (rc == 0) {
-        t->n_rows = (uint32_t)m.rows.count;
-        t->commit = m.operation;
-        t->tick = 1; /* of what was dead before */
-        for (uint32_t i = 0; rc == 0 && m.dead && i < t->n_rows; i++) {
-            if (m.dead[i >> 6] == 0)
-                i |= 63;
-            else if (m.dead[i >> 6] >> (i & 63) & 1)
-                rc = eng_table_mark_dead(t, i);
-        }
-    }
+    if (rc == 0)
+        rc = eng_table_restore(t, &m);
     if (rc == 0)
         rc = eng_schema_open(s, m.schema, t->n_rows, err);
     eng_manifest_fini(e, &m);
@@ -264,7 +262,7 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
         eng_deaths_apply(d);
         e->mem->release(e->mem, d);
     }
-    struct eng_view *v = s->strand ? eng_view_alloc(e, eng_view_chunks(t->n_rows)) : NULL;
+    struct eng_view *v = s->strand ? eng_view_alloc(e, eng_table_view_chunks(t)) : NULL;
     if (!v)
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     eng_view_fill(v, t);
@@ -396,7 +394,7 @@ static void idle_close_run(struct sx_task *task, struct sx_worker *w)
 
 void eng_shard_try_close(struct eng_shard *s)
 {
-    int is_clean = s->table.commit == s->checkpoint && !s->table.unsettled &&
+    int is_clean = s->table.commit == s->checkpoint && !s->clean &&
                    !atomic_load_explicit(&s->write_failed, memory_order_acquire) &&
                    !atomic_load_explicit(&s->damaged, memory_order_acquire);
     if (atomic_load_explicit(&s->state, memory_order_relaxed) != ENG_OPEN || !is_clean ||
@@ -485,7 +483,7 @@ static void superseded_free(void *arg)
 int eng_shard_publish_room(struct eng_shard *s)
 {
     const struct sx_mem *mem = s->eng->mem;
-    uint32_t chunks = eng_view_chunks(s->table.n_rows + s->table.staged.n_new);
+    uint32_t chunks = eng_table_view_chunks(&s->table);
     struct eng_superseded *p = s->next_view;
     if (p && p->chunks >= chunks)
         return 0;

@@ -28,6 +28,7 @@ struct eng_schema;
 struct eng_field_schema;
 struct eng_field_work;
 struct eng_gone_column;
+struct eng_clean;
 
 enum { ENG_CLOSED = 0, ENG_OPENING, ENG_OPEN, ENG_CLOSING, ENG_RED };
 
@@ -71,6 +72,11 @@ struct eng_shard {
     struct eng_gone_column *column_gone, *columns_gone; /* being staged; waiting to be closed */
     struct eng_field_work *field_work;
     struct eng_call *field_waiting;
+
+    struct eng_clean *clean; /* S: a pass under way; see clean.h */
+    uint32_t no_cleaning, pad; /* S: the last checkpoint is being made */
+    uint64_t clean_next;     /* S: not before the shard has grown to so much */
+    uint64_t moved_bytes;    /* S: written by moves since the shard was opened */
 
     /* Checkpoints: see checkpoint.c. */
     uint64_t checkpoint;    /* S: operation number of the last durable manifest */
@@ -150,19 +156,29 @@ int eng_scrub_create(struct eng *e, struct eng_scrub **out);
 void eng_scrub_destroy(struct eng_scrub *k);
 void eng_scrub_wake(struct eng_scrub *k); /* [A] a shard has been opened */
 
+/* Numbers of chunks or segments that are not there, ascending; owned. `end`: numbers in use lie below
+ * it (0 = as the mark says). */
+struct eng_absent {
+    uint32_t *at;
+    uint32_t n, end;
+};
+
 /* manifest.c: what is durable of a shard. */
 struct eng_manifest {
     uint64_t generation, operation, n_dead;
     struct sx_doc schema; /* of eng_schema_save(), owned; p NULL = none */
     struct sx_store_mark rows;
     struct sx_blobs_mark payload;
+    struct eng_absent rows_absent, payload_absent; /* rows: of every column's locations too */
     uint32_t n_columns, pad;
     struct { /* in any order; ids tell which is which */
         uint32_t id;
         struct sx_store_mark vec, loc;
         struct sx_blobs_mark blobs; /* of multi and sparse vectors */
+        struct eng_absent vec_absent, blobs_absent;
     } columns[ENG_MAX_COLUMNS];
-    uint64_t *dead; /* words of 64 rows, n_rows bits, owned; NULL when n_dead is 0 */
+    uint64_t n_bits; /* of dead: the highest row there is and one */
+    uint64_t *dead;  /* words of 64 rows, owned; NULL when n_dead is 0 */
 };
 /* [blocking] Reads and checks "manifest" and the dead bits it names. SX_ECORRUPT names the file. */
 int eng_manifest_read(struct eng *e,
@@ -188,6 +204,13 @@ int eng_column_open(struct eng_shard *s,
                     const struct sx_blobs_mark *blobs,
                     struct eng_column **out,
                     struct sx_err *err);
+/* The same for the i-th column of a manifest. */
+int eng_column_restore(struct eng_shard *s,
+                       const struct eng_column_conf *conf,
+                       const struct eng_manifest *m,
+                       uint32_t i,
+                       struct eng_column **out,
+                       struct sx_err *err);
 void eng_column_close(struct eng_shard *s, struct eng_column *c); /* frees it, NULL too */
 /* [S] Hands the nodes it has not seen yet to an index that must be told. */
 void eng_column_link(struct eng_shard *s, uint32_t i);

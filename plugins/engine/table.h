@@ -15,10 +15,14 @@
 #ifndef ENG_TABLE_H
 #define ENG_TABLE_H
 
+#include "clean_units.h"
 #include "config.h"
 #include "ids.h"
 
 #define ENG_ROW_UUID 1u
+/* flags from here on: what the payload takes in its segment, in units of 8 bytes, so that a death can
+ * be counted without touching the payload. */
+#define ENG_ROW_ROOM_SHIFT 8u
 
 struct eng_row {
     uint64_t id_hi, id_lo;
@@ -47,10 +51,15 @@ struct eng_sides {
     struct eng_chunk_side side[];
 };
 
-/* node -> newest row of one column, u32 chunks in memory. Replaced as a whole when it grows. */
+/* node -> newest row of one column, u32 chunks in memory; ENG_NO_ROW = nobody's. Replaced as a whole
+ * when a chunk comes or goes (NULL). */
 struct eng_row_of {
     uint32_t n_chunks, pad;
     uint8_t *chunks[];
+};
+
+struct eng_run {
+    uint32_t first, n;
 };
 
 /* One vector column: where its vectors lie and how they are compared. */
@@ -65,10 +74,12 @@ struct eng_column {
     struct sx_index_source source;
     uint32_t row_bytes;                /* of an entry of vec */
     uint32_t vector_bytes;             /* of a dense vector, or a row of a multivector */
-    uint32_t n_nodes;                  /* [S] locations appended */
+    uint32_t n_nodes;                  /* [S] one behind the highest location */
     uint32_t in_step;                  /* [S] every row's location is the row itself */
-    uint32_t next_nodes, next_in_step; /* [S] between stage and commit */
-    uint32_t linked, pad;              /* [S] nodes the index has been told of */
+    uint32_t next_in_step;             /* [S] between stage and commit */
+    uint32_t n_unlinked, cap_unlinked; /* [S] nodes the index has not been told of */
+    struct eng_run *unlinked;
+    struct eng_units nodes, segments; /* [S] of vec and blobs */
     /* NULL while in step. Entries are written before the view that needs them is published. */
     _Atomic(struct eng_row_of *) row_of;
 };
@@ -83,10 +94,18 @@ struct eng_staged {
     uint64_t number;
     void *mem;                /* one block that holds what the arrays below point into */
     uint32_t *old;            /* rows that die, ENG_NO_ROW = none; n_old of them */
-    const struct sx_id **ids; /* put: id of new row base + i */
-    uint32_t n_old, n_new, base, n_kept;
+    const struct sx_id **ids; /* put: id of the new row rows[i] */
+    uint32_t *rows;           /* numbers of the new rows */
+    uint32_t n_old, n_new, n_kept;
+    uint32_t has_fields; /* the indexes have staged their part */
     struct eng_kept *kept;
-    uint32_t has_fields, pad; /* the indexes have staged their part */
+    struct eng_taker taker; /* of rows */
+    struct {
+        struct eng_taker taker;
+        uint32_t *nodes, n; /* new ones */
+        uint32_t room;      /* average bytes of their blobs */
+        uint32_t is_put;    /* something may be in the stores */
+    } columns[ENG_MAX_COLUMNS];
 };
 
 struct eng_schema;
@@ -96,7 +115,9 @@ struct eng_table {
     const struct sx_provider *rows_p, *blobs_p; /* of the row table and the payload */
     void *rows, *payload;
     struct eng_ids *ids;
-    uint32_t n_rows;                   /* [S] */
+    struct eng_units chunks, segments; /* [S] of rows and payload */
+    uint32_t n_rows;                   /* [S] one behind the highest row */
+    uint32_t n_low;                    /* [S] changes that took numbers below n_rows */
     uint32_t n_columns;                /* slots below this may hold a column */
     uint64_t n_live;                   /* [S] */
     uint64_t commit;                   /* [S] last applied operation */
@@ -108,7 +129,6 @@ struct eng_table {
     const struct eng_schema *schema; /* [S] the newest; readers take it from their view */
     struct eng_deaths *deaths;       /* [S] */
     struct eng_staged staged;        /* [S] */
-    uint32_t unsettled, pad;         /* [S] stores may hold rows that belong to nothing */
     uint8_t *scratch;                /* [S] for gathering rows before an append */
     uint64_t scratch_n;
     sx_locator *locators; /* [S] of the blobs of a column being put */
@@ -122,16 +142,24 @@ struct eng_view {
     /* The one address in a view: it is retired only after a view with its successor is out. */
     const struct eng_schema *schema;
     uint64_t commit, tick, n_live;
-    uint32_t n_rows, n_chunks, n_columns, pad;
+    /* Rows that came since a view are those from its n_rows on as long as n_low stays the same. */
+    uint32_t n_rows, n_chunks, n_columns, n_low;
     struct {
         uint32_t n_nodes, in_step;
     } columns[ENG_MAX_COLUMNS];
     uint32_t fill[];
 };
-uint32_t eng_view_chunks(uint32_t n_rows);
+uint32_t eng_table_view_chunks(const struct eng_table *t); /* [S] of a view, staged rows too */
 struct eng_view *eng_view_alloc(const struct eng *e, uint32_t n_chunks); /* NULL: memory is short */
 void eng_view_fill(struct eng_view *v, const struct eng_table *t);       /* [S] */
 void eng_view_destroy(const struct eng *e, struct eng_view *v);
+
+/* 1 when the row is known to the view (numbers come back: below n_rows is not enough). */
+static inline int eng_view_has_row(const struct eng_view *v, uint32_t row)
+{
+    return row >> SX_CHUNK_SHIFT < v->n_chunks &&
+           (row & (SX_CHUNK_ROWS - 1)) < v->fill[row >> SX_CHUNK_SHIFT];
+}
 
 /* A view with the tables that belong to it, assembled on the reader's stack inside its epoch. */
 struct eng_reader {
@@ -149,8 +177,7 @@ static inline const struct eng_row *eng_reader_row(const struct eng_reader *r, u
 }
 static inline int eng_reader_knows(const struct eng_reader *r, uint32_t row)
 {
-    return row >> SX_CHUNK_SHIFT < r->v->n_chunks &&
-           (row & (SX_CHUNK_ROWS - 1)) < r->v->fill[row >> SX_CHUNK_SHIFT];
+    return eng_view_has_row(r->v, row);
 }
 /* 1 when the row, known to the view, is visible in it. */
 int eng_reader_alive(const struct eng_reader *r, uint32_t row);
@@ -180,6 +207,7 @@ static inline void eng_row_id(const struct eng_row *r, struct sx_id *id)
 /* [S] Rows of one operation. What a change does not name is taken over from the row before. */
 struct eng_new_row {
     struct sx_id id;
+    uint64_t version;       /* of a row that only moves; 0 = the operation's number */
     uint32_t from;          /* for ENG_KEEP and keeps_payload */
     uint32_t keeps_payload; /* payload is what `from` has already */
     struct sx_str payload;  /* document bytes, n 0 = none; of a kept one only when there are
@@ -192,9 +220,9 @@ extern const char eng_keep_mark;
 #define ENG_KEEP ((const void *)&eng_keep_mark)
 /* One change in two steps, so that it happens whole or not at all. Stage does everything that can
  * fail: bytes go into the stores, beyond what any reader is told of. Then the log record is
- * appended; then commit, which cannot fail, makes the change part of the table, or abort, after
- * which the staged rows are dead weight that the next stage settles (a full disk that has room
- * again needs nothing else). Replay goes the same way without the log.
+ * appended; then commit, which cannot fail, makes the change part of the table, or abort, which takes
+ * the staged rows back. Replay goes the same way without the log. A move is a change without number:
+ * `number` is the last one, the rows keep their versions.
  *
  * Every id at most once. */
 int eng_table_stage_put(struct eng_table *t,
@@ -229,12 +257,26 @@ struct eng_deaths {
 struct eng_deaths *eng_table_take_deaths(struct eng_table *t); /* [S] NULL when nothing died */
 void eng_deaths_apply(struct eng_deaths *d);                   /* [A] */
 
-/* [S] Marks at open a row that the manifest says is dead. Before any reader. */
-int eng_table_mark_dead(struct eng_table *t, uint32_t row);
+/* [S] At open, before any reader: the numbers in use and the dead rows, as the manifest says. */
+struct eng_manifest;
+int eng_table_restore(struct eng_table *t, const struct eng_manifest *m);
 /* [S] After open: fills ids and node -> row from the rows. */
 int eng_table_rebuild(struct eng_table *t, struct sx_err *err);
 /* [S] Is the row dead in the newest state? */
 int eng_table_is_dead(const struct eng_table *t, uint32_t row);
+/* [S] Location of the row's vector in the column of slot c, ENG_NO_LOC when it has none. */
+uint32_t eng_table_loc(const struct eng_table *t, uint32_t c, uint32_t row);
+/* [S] Where the blob of a node of a multi or sparse column lies. */
+sx_locator eng_column_locator(const struct eng_column *c, uint32_t node);
+/* [S] For cleaning: no entry of node -> row leads to the (dead) rows [first, first + n) any more;
+ * takes every column out of step. SX_ENOMEM: nothing was done. */
+int eng_table_forget_rows(struct eng_table *t, uint32_t first, uint32_t n);
+/* [S] The chunk of node -> row goes. */
+int eng_column_forget_nodes(struct eng_table *t, struct eng_column *c, uint32_t chunk);
+/* [S] The chunk's died numbers and dead bits go with it. */
+int eng_table_forget_sides(struct eng_table *t, uint32_t chunk);
+/* Set when payload indexes let go of chunks, see eng_field_forget() in clean.c. */
+int eng_table_reuses_rows(const struct eng_table *t);
 /* [S] A new column has no vector for the rows there are. */
 int eng_table_fill_column(struct eng_table *t, struct eng_column *c, struct sx_err *err);
 void eng_column_free_rows(struct eng *e, struct eng_column *c); /* frees row_of */

@@ -25,7 +25,7 @@ struct eng_write_step {
     struct sx_err outcome;         /* application-time error; code 0 = applied */
     struct eng_points_body points; /* of upserts and vector updates */
     uint32_t *rows, n_rows;        /* selected by filter in a view that had view_rows rows */
-    uint32_t view_rows, is_selected;
+    uint32_t view_rows, view_low, is_selected, pad;
     /* [S] resolved */
     uint16_t type;
     struct sx_str body;

@@ -169,6 +169,7 @@ static void select_now(struct eng_call *c, struct eng_write_step *step, const st
     if (rc == 0)
         rc = eng_plan_rows(p, 0, &step->rows, &step->n_rows, &step->refused);
     step->view_rows = r.v->n_rows;
+    step->view_low = r.v->n_low;
     step->is_selected = rc == 0;
     eng_plan_destroy(p);
     eng_shard_read_end(c->shard);
@@ -212,6 +213,9 @@ static int by_filter(struct eng_call *c, struct eng_write_step *step, struct ids
     struct eng_plan *p = NULL;
     uint32_t *rows = NULL, n = 0;
     eng_shard_read_begin(c->shard, &r);
+    /* Numbers that were used again since: what came is not what lies above. */
+    if (r.v->n_low != step->view_low)
+        step->is_selected = 0;
     int rc = eng_plan_create(c->shard, &r, f, arena, &p, &step->refused);
     if (rc == 0)
         rc = eng_plan_rows(p, step->is_selected ? step->view_rows : 0, &rows, &n, &step->refused);
@@ -224,7 +228,7 @@ static int by_filter(struct eng_call *c, struct eng_write_step *step, struct ids
     }
     /* What was selected before and has died since was deleted, or came again as a later row. */
     for (uint32_t i = 0; rc == 0 && step->is_selected && i < step->n_rows; i++) {
-        if (eng_reader_alive(&r, step->rows[i]))
+        if (eng_reader_knows(&r, step->rows[i]) && eng_reader_alive(&r, step->rows[i]))
             eng_row_id(eng_reader_row(&r, step->rows[i]), &out->ids[out->n++]);
     }
     for (uint32_t i = 0; rc == 0 && i < n; i++)

@@ -91,6 +91,8 @@ static void scan_block(struct scan *sc, uint32_t first, uint32_t n)
     uint32_t m = flat_visible(sc->b->view, sc->present, first, n, sc->s->nodes + sc->n_pending);
     if (m == 0)
         return;
+    /* Numbers come back: a chunk may end (for now) behind its last visible node. */
+    n = sc->s->nodes[sc->n_pending + m - 1] - first + 1;
     if (is_dense(sc, first, n, m)) {
         score_dense(sc, first, n, m);
         return;

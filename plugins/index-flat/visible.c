@@ -85,7 +85,8 @@ static uint32_t visible_mapped(const struct sx_view *view,
     for (uint32_t node = first; n > 0; node++, n--) {
         if (is_absent(present, node) || is_absent(view->row_of, node))
             continue;
-        if (is_row_visible(view, load_row(sx_rows_at(view->row_of, node))))
+        uint32_t row = load_row(sx_rows_at(view->row_of, node));
+        if (row != UINT32_MAX && is_row_visible(view, row)) /* UINT32_MAX: nobody's vector */
             out[m++] = node;
     }
     return m;

@@ -6,9 +6,12 @@
  * alone in one of its own size.
  *
  * A put composes its blobs in a buffer and writes them at once (there is no gathering write in
- * sx_io, and small blobs would be many pieces). Where a blob lies follows from the cursor and the
- * lengths alone (place()), so the locators are worked out again after everything is written and the
- * caller's array is not touched before. */
+ * sx_io, and small blobs would be many pieces). Where a blob lies follows from the cursor, the
+ * table and the lengths alone (place()), so the locators are worked out again after everything is
+ * written and the caller's array is not touched before.
+ *
+ * A segment that is full is followed by the lowest number that no file has: numbers of dropped
+ * segments come back, and the table stays as short as the data is. */
 #include <string.h>
 
 #include "sextant/sx_text.h"
@@ -26,7 +29,8 @@
 
 struct place {
     uint32_t segment;
-    uint64_t end; /* data bytes used in it */
+    uint32_t floor; /* of one put: numbers below it are in use, or given out by it */
+    uint64_t end;   /* data bytes used in the segment */
 };
 
 struct store_blobs {
@@ -41,16 +45,27 @@ struct store_blobs {
     void *arg;
 };
 
+/* The lowest number that is not in use follows. UINT32_MAX: there is none. */
+static void place_next(const struct store_blobs *b, struct place *cursor)
+{
+    uint32_t n = cursor->floor;
+
+    while (n < UINT32_MAX &&
+           (n == cursor->segment || store_set_at((struct store_set *)(uintptr_t)&b->set, n)))
+        n++;
+    cursor->segment = n;
+    cursor->floor = n < UINT32_MAX ? n + 1 : n;
+    cursor->end = 0;
+}
+
 /* Where the next blob of n bytes goes; moves the cursor behind it. */
 static struct place place(const struct store_blobs *b, struct place *cursor, uint32_t n)
 {
     uint64_t need = store_blob_room(n);
     struct place at;
 
-    if (cursor->end && cursor->end + need > b->segment_bytes) {
-        cursor->segment++;
-        cursor->end = 0;
-    }
+    if (cursor->end && cursor->end + need > b->segment_bytes)
+        place_next(b, cursor);
     at = *cursor;
     cursor->end += need;
     return at;
@@ -75,24 +90,25 @@ static int blobs_check_conf(const struct sx_blobs_conf *conf, struct sx_err *err
 static int blobs_load(struct store_blobs *b, const struct sx_blobs_conf *conf, struct sx_err *err)
 {
     struct store_set *s = &b->set;
-    uint64_t number;
-    uint32_t a = 0;
+    uint64_t number, end = (uint64_t)conf->known_segment + 1;
+    uint32_t a = 0, is_gone = 0;
     int rc;
 
+    if (end < conf->n_segments)
+        end = conf->n_segments;
     b->cursor.segment = conf->known_segment;
-    for (number = 0; number <= conf->known_segment; number++) {
+    for (number = 0; number < end; number++) {
         uint32_t last = number == conf->known_segment;
         struct store_known k = {.number = (uint32_t)number, .sealed = !last};
         struct store_file *f;
 
         if (a < conf->n_absent && conf->absent[a] == number) {
             a++;
-            if (last)
-                b->cursor.segment++; /* never written again, even if it was dropped half full */
+            is_gone |= last;
             continue;
         }
         if (last && conf->known.count == 0)
-            break;
+            continue;
         if (last) {
             k.bytes = conf->known.count;
             k.tail_crc = conf->known.tail_crc;
@@ -106,6 +122,9 @@ static int blobs_load(struct store_blobs *b, const struct sx_blobs_conf *conf, s
             return rc;
         store_set_add(s, f);
     }
+    if (is_gone)
+        place_next(b, &b->cursor);
+    b->cursor.floor = 0;
     return SX_OK;
 }
 
@@ -150,9 +169,6 @@ static int blobs_open(void *self,
         return rc;
     }
     store_set_sweep(&b->set);
-    b->set.durable.count = conf->known.count;
-    b->set.durable.number = conf->known_segment;
-    b->set.durable.tail_crc = conf->known.tail_crc;
     *out = b;
     return SX_OK;
 }
@@ -257,7 +273,7 @@ static int blobs_put(void *self,
         int64_t k = 0;
 
         if (place(b, &look, blobs[i].n).segment != cursor.segment) {
-            if (cursor.segment == UINT32_MAX)
+            if (look.segment == UINT32_MAX)
                 rc = sx_err_set(err, SX_ENOSPACE, "%s: 2^32 segments", b->set.name);
             else
                 rc = put_seal(b, &op, cursor.segment, err);
@@ -278,12 +294,14 @@ static int blobs_put(void *self,
         store_op_abort(&b->set, &op);
         return rc;
     }
-    store_op_commit(&b->set, &op);
+    /* Before the commit: until then the table says what it said above. */
     for (i = 0; i < n; i++) {
         struct place at = place(b, &b->cursor, blobs[i].n);
 
         locs[i] = (uint64_t)at.segment << 32 | at.end / 8;
     }
+    b->cursor.floor = 0;
+    store_op_commit(&b->set, &op);
     return SX_OK;
 }
 
@@ -386,7 +404,7 @@ static int blobs_drop(void *self, void *h, uint32_t segment, struct sx_err *err)
     int rc;
 
     (void)self;
-    if (segment == b->cursor.segment)
+    if (segment == b->cursor.segment && b->cursor.end)
         return sx_err_set(err, SX_EPRECOND, "%s: segment %u is being written", b->set.name,
                           segment);
     rc = store_set_drop(&b->set, segment, err);
@@ -436,17 +454,13 @@ static void blobs_flush(
     store_set_flush(s, &mark, blobs_finish);
 }
 
-/* Durable data bytes of one segment: all of a sealed one once the mark has passed it. */
-static uint64_t blobs_durable(struct store_set *s,
-                              const struct store_file *f,
-                              const struct store_mark *mark,
-                              uint32_t *sealed)
+static uint64_t blobs_bytes(void *self, void *h, uint32_t segment)
 {
-    (void)s;
-    *sealed = f->number < mark->number;
-    if (*sealed)
-        return atomic_load_explicit(&f->bytes, memory_order_acquire);
-    return f->number == mark->number ? mark->count : 0;
+    struct store_blobs *b = h;
+    struct store_file *f = store_set_at(&b->set, segment);
+
+    (void)self;
+    return f ? atomic_load_explicit(&f->bytes, memory_order_acquire) : 0;
 }
 
 static int blobs_verify(void *self, void *h, uint32_t segment, struct sx_err *err)
@@ -455,16 +469,15 @@ static int blobs_verify(void *self, void *h, uint32_t segment, struct sx_err *er
     struct store_file *f = store_set_pin(&b->set, segment);
     struct store_walk w = {0};
     struct store_each each = {store_walk_block, &w};
-    struct store_mark mark;
-    uint32_t sealed;
+    struct store_durable d;
 
     (void)self;
     if (!f)
         return sx_err_set(err, SX_ENOTFOUND, "%s: no segment %u", b->set.name, segment);
-    store_set_durable(&b->set, &mark);
-    w.end = blobs_durable(&b->set, f, &mark, &sealed);
+    store_file_durable(&b->set, f, &d);
     store_file_unref(f);
-    return store_check_file(&b->set, segment, w.end, mark.tail_crc, sealed, &each, err);
+    w.end = d.bytes;
+    return store_check_file(&b->set, segment, w.end, d.tail_crc, d.sealed, &each, err);
 }
 
 static void blobs_files(void *self,
@@ -475,7 +488,7 @@ static void blobs_files(void *self,
     struct store_blobs *b = h;
 
     (void)self;
-    store_set_files(&b->set, blobs_durable, sink, arg);
+    store_set_files(&b->set, sink, arg);
 }
 
 static void blobs_stats(void *self, void *h, uint64_t *disk, uint64_t *ram, uint64_t *dead_bytes)
@@ -500,4 +513,5 @@ const struct sx_blobs_ops store_blobs_ops = {
     .verify = blobs_verify,
     .files = blobs_files,
     .stats = blobs_stats,
+    .bytes = blobs_bytes,
 };

@@ -460,3 +460,13 @@ int store_file_seal(struct store_set *s, struct store_file *f, struct sx_err *er
     f->staged_seal = 1;
     return SX_OK;
 }
+
+void store_file_cut(struct store_set *s, struct store_file *f, uint64_t bytes)
+{
+    uint64_t part = bytes % SX_BLOCK_BYTES;
+
+    (void)s;
+    f->crc = part ? sx_crc32c(0, f->data + (bytes - part), part) : 0;
+    f->sealed = 0;
+    atomic_store_explicit(&f->bytes, bytes, memory_order_release); /* pairs with rows_gather() */
+}

@@ -48,7 +48,7 @@ static int flush_sync(struct store_set *s, struct sx_err *err)
  * not look at a sealed file's descriptors any more, so they are ours to close.) */
 static void flush_close(struct store_set *s, struct store_file *f)
 {
-    if (!f->flush_sealed)
+    if (!f->flush.sealed)
         return;
     if (f->fd)
         s->io->close(f->fd);
@@ -73,7 +73,8 @@ static void flush_run(struct sx_task *t, struct sx_worker *w)
             (void)sx_err_set(&s->failed, rc, "after a failed sync: %s", err.msg);
         } else {
             pthread_mutex_lock(&s->lock);
-            s->durable = mark;
+            for (struct store_file *f = s->job; f; f = f->dirty_next[s->job_flip])
+                f->durable = f->flush;
             pthread_mutex_unlock(&s->lock);
         }
     }
@@ -114,7 +115,9 @@ void store_set_flush(struct store_set *s,
     s->flip ^= 1;
     for (f = s->job; f; f = f->dirty_next[s->job_flip]) {
         f->dirty = 0;
-        f->flush_sealed = f->sealed;
+        f->flush.bytes = atomic_load_explicit(&f->bytes, memory_order_relaxed);
+        f->flush.tail_crc = f->crc;
+        f->flush.sealed = f->sealed;
         f->flush_fd = f->fd;
         f->flush_side = f->side;
     }

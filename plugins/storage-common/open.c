@@ -209,6 +209,7 @@ int store_file_open(struct store_set *s,
         goto out;
     f->crc = k->sealed || o.bytes % SX_BLOCK_BYTES == 0 ? 0 : k->tail_crc;
     f->sealed = k->sealed || end == f->full;
+    f->durable = (struct store_durable){o.bytes, f->crc, f->sealed};
     atomic_store_explicit(&f->bytes, o.bytes, memory_order_relaxed);
     store_file_count(s, f);
     *out = f;

@@ -1,8 +1,13 @@
 /* Kind rows: fixed-size rows, one file per chunk of 65 536.
  *
  * Row r lies in file r / 65 536. A chunk's data is row_size whole 64 KiB blocks, so a full chunk is
- * covered by its side file alone and only the last chunk needs the mark's tail checksum. Nothing is
- * created before the first append: an empty column costs no file. */
+ * covered by its side file alone and only the open chunk needs the mark's tail checksum. (Builds
+ * with smaller chunks seal a full one like a segment.) Nothing is created before the first append:
+ * an empty column costs no file.
+ *
+ * One chunk is open: the one that holds row `at` - 1, unless that is a chunk's last. Behind a full
+ * chunk the caller may begin any number that is absent, so numbers of dropped chunks are used
+ * again. */
 #include <string.h>
 
 #include "store.h"
@@ -15,8 +20,9 @@
 #define PREFETCH_AHEAD 4u
 
 struct store_rows {
-    struct store_set set;   /* first: finish() casts back */
-    _Atomic uint64_t count; /* rows readers may ask for; stored by the writer with release */
+    struct store_set set; /* first: finish() casts back */
+    uint64_t at;          /* writer only: where the next row goes */
+    _Atomic uint64_t end; /* behind the highest row there is; stored by the writer with release */
     /* the flush in progress */
     void (*done)(void *arg, int rc, const struct sx_store_mark *mark, const struct sx_err *err);
     void *arg;
@@ -27,9 +33,29 @@ static uint64_t chunk_bytes(const struct store_set *s)
     return (uint64_t)s->stride * SX_CHUNK_ROWS;
 }
 
-static uint64_t rows_count(struct store_rows *r)
+/* Full chunks that do not end with a block's end are ended like segments. */
+static uint32_t is_sealed_full(const struct store_set *s)
 {
-    return atomic_load_explicit(&r->count, memory_order_acquire); /* pairs with rows_append() */
+    return chunk_bytes(s) % SX_BLOCK_BYTES != 0;
+}
+
+static uint64_t rows_end(struct store_rows *r)
+{
+    return atomic_load_explicit(&r->end, memory_order_acquire); /* pairs with rows_raise() */
+}
+
+static void rows_raise(struct store_rows *r, uint64_t end)
+{
+    if (end > atomic_load_explicit(&r->end, memory_order_relaxed))
+        atomic_store_explicit(&r->end, end, memory_order_release); /* pairs with rows_end() */
+}
+
+/* Chunk numbers in use by a store opened with conf. */
+static uint64_t conf_chunks(const struct sx_rows_conf *conf)
+{
+    uint64_t n = (conf->known.count + SX_CHUNK_ROWS - 1) >> SX_CHUNK_SHIFT;
+
+    return conf->n_chunks > n ? conf->n_chunks : n;
 }
 
 /* --- open, close --- */
@@ -58,29 +84,37 @@ static int rows_check_conf(const struct sx_rows_conf *conf, struct sx_err *err)
 static int rows_load(struct store_rows *r, const struct sx_rows_conf *conf, struct sx_err *err)
 {
     struct store_set *s = &r->set;
-    uint64_t left = conf->known.count;
-    uint32_t number, a = 0;
+    uint64_t number, end = conf_chunks(conf), open_chunk = conf->known.count >> SX_CHUNK_SHIFT;
+    uint64_t part = conf->known.count % SX_CHUNK_ROWS;
+    uint32_t a = 0;
     int rc;
 
-    for (number = 0; left; number++) {
-        uint64_t n = left < SX_CHUNK_ROWS ? left : SX_CHUNK_ROWS;
+    for (number = 0; number < end; number++) {
+        uint64_t n = part && number == open_chunk ? part : SX_CHUNK_ROWS;
         struct store_known k = {
-            .number = number, .bytes = n * s->stride, .full = SX_FILE_HEAD_BYTES};
+            .number = (uint32_t)number, .bytes = n * s->stride, .full = SX_FILE_HEAD_BYTES};
         struct store_file *f;
 
-        left -= n;
         if (a < conf->n_absent && conf->absent[a] == number) {
             a++;
             continue;
         }
         k.full += chunk_bytes(s);
         k.tail_crc = n < SX_CHUNK_ROWS ? conf->known.tail_crc : 0;
-        rc = store_set_room(s, number, err);
+        k.sealed = n == SX_CHUNK_ROWS && is_sealed_full(s);
+        rc = store_set_room(s, k.number, err);
         if (!rc)
             rc = store_file_open(s, &k, &f, err);
+        if (!rc && atomic_load_explicit(&f->bytes, memory_order_relaxed) != n * s->stride) {
+            store_file_uncount(s, f);
+            store_file_unref(f);
+            rc = sx_err_set(err, SX_ECORRUPT, "%s: chunk %u is not full (offset %u)", s->name,
+                            k.number, SX_FILE_HEAD_BYTES);
+        }
         if (rc)
             return rc;
         store_set_add(s, f);
+        rows_raise(r, (number << SX_CHUNK_SHIFT) + n);
     }
     return SX_OK;
 }
@@ -124,9 +158,8 @@ static int rows_open(void *self,
         return rc;
     }
     store_set_sweep(&r->set);
-    r->set.durable.count = conf->known.count;
-    r->set.durable.tail_crc = conf->known.tail_crc;
-    atomic_init(&r->count, conf->known.count);
+    r->at = conf->known.count;
+    rows_raise(r, r->at);
     *out = r;
     return SX_OK;
 }
@@ -139,8 +172,7 @@ rows_append(void *self, void *h, const void *rows, uint32_t n, uint32_t *first, 
     struct store_rows *r = h;
     struct store_set *s = &r->set;
     struct store_op op = {0};
-    uint64_t count = atomic_load_explicit(&r->count, memory_order_relaxed);
-    uint64_t at = count, end = count + n;
+    uint64_t at = r->at, end = at + n;
     const uint8_t *p = rows;
     int rc = SX_OK;
 
@@ -153,12 +185,19 @@ rows_append(void *self, void *h, const void *rows, uint32_t n, uint32_t *first, 
 
         if (run > end - at)
             run = end - at;
+        if (at % SX_CHUNK_ROWS == 0 && store_set_at(s, (uint32_t)(at >> SX_CHUNK_SHIFT))) {
+            rc = sx_err_set(err, SX_EPRECOND, "%s: chunk %u is in use", s->name,
+                            (uint32_t)(at >> SX_CHUNK_SHIFT));
+            break;
+        }
         rc = store_op_file(s, &op, (uint32_t)(at >> SX_CHUNK_SHIFT),
                            SX_FILE_HEAD_BYTES + chunk_bytes(s), &f, err);
         if (rc)
             break;
         rc = store_file_write(s, f, p, run * s->stride, err);
         f->staged_seal = f->staged == chunk_bytes(s);
+        if (!rc && f->staged_seal && is_sealed_full(s))
+            rc = store_file_seal(s, f, err);
         at += run;
         p += run * s->stride;
     }
@@ -167,9 +206,37 @@ rows_append(void *self, void *h, const void *rows, uint32_t n, uint32_t *first, 
         return rc;
     }
     store_op_commit(s, &op);
-    atomic_store_explicit(&r->count, end, memory_order_release); /* pairs with rows_count() */
-    *first = (uint32_t)count;
+    *first = (uint32_t)r->at;
+    r->at = end;
+    rows_raise(r, end);
     return SX_OK;
+}
+
+static int rows_begin(void *self, void *h, uint32_t chunk, struct sx_err *err)
+{
+    struct store_rows *r = h;
+
+    (void)self;
+    if (r->at % SX_CHUNK_ROWS)
+        return sx_err_set(err, SX_EPRECOND, "%s: the open chunk is not full", r->set.name);
+    if (store_set_at(&r->set, chunk))
+        return sx_err_set(err, SX_EPRECOND, "%s: chunk %u is in use", r->set.name, chunk);
+    r->at = (uint64_t)chunk << SX_CHUNK_SHIFT;
+    return SX_OK;
+}
+
+/* The checksum of the partial block is worked out again from its bytes: 64 KiB at most. */
+static void rows_cut(void *self, void *h, uint64_t at)
+{
+    struct store_rows *r = h;
+    struct store_set *s = &r->set;
+    struct store_file *f =
+        at % SX_CHUNK_ROWS ? store_set_at(s, (uint32_t)(at >> SX_CHUNK_SHIFT)) : NULL;
+
+    (void)self;
+    r->at = at;
+    if (f)
+        store_file_cut(s, f, at % SX_CHUNK_ROWS * s->stride);
 }
 
 static int rows_drop(void *self, void *h, uint32_t chunk, struct sx_err *err)
@@ -177,7 +244,7 @@ static int rows_drop(void *self, void *h, uint32_t chunk, struct sx_err *err)
     struct store_rows *r = h;
 
     (void)self;
-    if (((uint64_t)chunk + 1) << SX_CHUNK_SHIFT > rows_count(r))
+    if (r->at % SX_CHUNK_ROWS && chunk == r->at >> SX_CHUNK_SHIFT)
         return sx_err_set(err, SX_EPRECOND, "%s: chunk %u is not full and may not go", r->set.name,
                           chunk);
     return store_set_drop(&r->set, chunk, err);
@@ -188,7 +255,7 @@ static int rows_drop(void *self, void *h, uint32_t chunk, struct sx_err *err)
 static void rows_rows(void *self, void *h, struct sx_rows *out)
 {
     struct store_rows *r = h;
-    uint64_t n = rows_count(r); /* before the table: the table then has them all */
+    uint64_t n = rows_end(r); /* before the table: the table then has them all */
     struct store_table *t = atomic_load_explicit(&r->set.table, memory_order_acquire);
 
     (void)self;
@@ -209,9 +276,15 @@ rows_gather(void *self, void *h, const uint32_t *ids, uint32_t n, void *out, str
 
     r->set.m->epoch->enter();
     rows_rows(self, h, &view);
-    for (i = 0; i < n; i++)
-        if (ids[i] >= view.n || !view.chunks[ids[i] >> view.shift])
+    for (i = 0; i < n; i++) {
+        struct store_file *f = store_set_at(&r->set, ids[i] >> view.shift);
+        uint64_t need = ((uint64_t)(ids[i] % SX_CHUNK_ROWS) + 1) * view.stride;
+
+        /* acquire: pairs with store_op_commit() */
+        if (!f || need > atomic_load_explicit(&f->bytes, memory_order_acquire))
             break;
+    }
+    rows_rows(self, h, &view); /* at least as new as what was looked at */
     if (i < n) {
         r->set.m->epoch->leave();
         return sx_err_set(err, SX_ENOTFOUND, "%s: no row %u", r->set.name, ids[i]);
@@ -282,7 +355,7 @@ static void rows_flush(
 {
     struct store_rows *r = h;
     struct store_set *s = &r->set;
-    struct store_mark mark = {.count = atomic_load_explicit(&r->count, memory_order_relaxed)};
+    struct store_mark mark = {.count = r->at};
     struct sx_err err = SX_ERR_INIT;
 
     (void)self;
@@ -302,34 +375,18 @@ static void rows_flush(
     store_set_flush(s, &mark, rows_finish);
 }
 
-/* Durable data bytes of one chunk. */
-static uint64_t rows_durable(struct store_set *s,
-                             const struct store_file *f,
-                             const struct store_mark *mark,
-                             uint32_t *sealed)
-{
-    uint64_t first = (uint64_t)f->number << SX_CHUNK_SHIFT;
-    uint64_t n = mark->count > first ? mark->count - first : 0;
-
-    *sealed = 0; /* a full chunk ends with a full block: it needs no entry for a part */
-    return (n < SX_CHUNK_ROWS ? n : SX_CHUNK_ROWS) * s->stride;
-}
-
 static int rows_verify(void *self, void *h, uint32_t chunk, struct sx_err *err)
 {
     struct store_rows *r = h;
     struct store_file *f = store_set_pin(&r->set, chunk);
-    struct store_mark mark;
-    uint32_t sealed;
-    uint64_t bytes;
+    struct store_durable d;
 
     (void)self;
     if (!f)
         return sx_err_set(err, SX_ENOTFOUND, "%s: no chunk %u", r->set.name, chunk);
-    store_set_durable(&r->set, &mark);
-    bytes = rows_durable(&r->set, f, &mark, &sealed);
+    store_file_durable(&r->set, f, &d);
     store_file_unref(f);
-    return store_check_file(&r->set, chunk, bytes, mark.tail_crc, 0, NULL, err);
+    return store_check_file(&r->set, chunk, d.bytes, d.tail_crc, d.sealed, NULL, err);
 }
 
 static void rows_files(void *self,
@@ -340,7 +397,7 @@ static void rows_files(void *self,
     struct store_rows *r = h;
 
     (void)self;
-    store_set_files(&r->set, rows_durable, sink, arg);
+    store_set_files(&r->set, sink, arg);
 }
 
 static void rows_stats(void *self, void *h, uint64_t *disk, uint64_t *ram)
@@ -365,4 +422,6 @@ const struct sx_rows_ops store_rows_ops = {
     .verify = rows_verify,
     .files = rows_files,
     .stats = rows_stats,
+    .begin = rows_begin,
+    .cut = rows_cut,
 };

@@ -2,8 +2,8 @@
  *
  * Readers take the table with one acquire load inside their epoch and never lock. The writer adds
  * an entry behind the table's n and then raises n, or publishes a copy when the table is full or an
- * entry goes; the old copy is released when every epoch that could see it has ended. A file's
- * memory goes the same way, so a chunk that was dropped stays readable for whoever was reading it.
+ * entry goes or comes in the middle (an entry readers have seen never changes under them); the old
+ * copy is released when every epoch that could see it has ended. A file's memory goes the same way, so a chunk that was dropped stays readable for whoever was reading it.
  *
  * An operation (struct store_op) lists the files one append touches, new ones included. They enter
  * the table at commit; abort removes the new ones and forgets what was staged in the others. */
@@ -73,25 +73,50 @@ int store_set_room(struct store_set *s, uint32_t number, struct sx_err *err)
     struct store_table *t = table_get(s);
     uint64_t cap = t->cap;
 
-    if (number < cap)
-        return SX_OK;
     while (cap <= number)
         cap *= 2;
-    t = cap <= UINT32_MAX ? table_copy(s, (uint32_t)cap) : NULL;
-    if (!t)
-        return sx_err_set(err, SX_ENOMEM, "no memory for a table of %u files", number + 1);
-    table_publish(s, t);
+    if (cap > t->cap) {
+        t = cap <= UINT32_MAX ? table_copy(s, (uint32_t)cap) : NULL;
+        if (!t)
+            return sx_err_set(err, SX_ENOMEM, "no memory for a table of %u files", number + 1);
+        table_publish(s, t);
+    }
+    /* Something to publish instead of this table. Only its size matters now. */
+    if ((s->spare || number < atomic_load_explicit(&t->n, memory_order_relaxed)) &&
+        (!s->spare || s->spare->cap < t->cap)) {
+        if (s->spare)
+            table_release(s->spare);
+        s->spare = table_make(s->m->mem, t->cap);
+        if (!s->spare)
+            return sx_err_set(err, SX_ENOMEM, "no memory for a table of %u files", t->cap);
+    }
     return SX_OK;
 }
 
-void store_set_add(struct store_set *s, struct store_file *f)
+static void table_set(struct store_table *t, struct store_file *f)
 {
-    struct store_table *t = table_get(s);
-
     t->files[f->number] = f;
     t->bases[f->number] = f->data;
     if (f->number >= atomic_load_explicit(&t->n, memory_order_relaxed))
         atomic_store_explicit(&t->n, f->number + 1, memory_order_release); /* store_set_at() */
+}
+
+void store_set_add(struct store_set *s, struct store_file *f)
+{
+    table_set(table_get(s), f); /* numbers that were skipped read as absent */
+}
+
+/* A copy of the table that readers do not know yet, in the room made for it. */
+static struct store_table *table_spare(struct store_set *s)
+{
+    struct store_table *t = table_get(s), *copy = s->spare;
+    uint32_t n = atomic_load_explicit(&t->n, memory_order_relaxed);
+
+    s->spare = NULL;
+    memcpy(copy->files, t->files, n * sizeof(*t->files));
+    memcpy(copy->bases, t->bases, n * sizeof(*t->bases));
+    atomic_store_explicit(&copy->n, n, memory_order_relaxed);
+    return copy;
 }
 
 struct store_file *store_set_at(struct store_set *s, uint32_t number)
@@ -177,6 +202,8 @@ void store_set_fini(struct store_set *s)
         if (t->files[i])
             store_file_unref(t->files[i]);
     table_release(t);
+    if (s->spare)
+        table_release(s->spare);
     pthread_mutex_destroy(&s->lock);
 }
 
@@ -205,6 +232,7 @@ int store_set_drop(struct store_set *s, uint32_t number, struct sx_err *err)
      */
     rc = store_file_unlink(s, f, err);
     store_file_uncount(s, f);
+    /* A number that comes back belongs to another file: what of this one is dirty is nobody's. */
     s->m->epoch->retire(store_file_unref_fn, f);
     return rc;
 }
@@ -251,8 +279,13 @@ int store_op_file(struct store_set *s,
 
 void store_op_commit(struct store_set *s, struct store_op *op)
 {
+    struct store_table *t = table_get(s), *copy = NULL;
+    uint32_t n = atomic_load_explicit(&t->n, memory_order_relaxed);
     struct store_file *f, *next;
 
+    for (f = op->first; f; f = f->op_next)
+        if (f->is_new && f->number < n && !copy)
+            copy = table_spare(s);
     for (f = op->first; f; f = next) {
         next = f->op_next;
         f->crc = f->staged_crc;
@@ -261,10 +294,12 @@ void store_op_commit(struct store_set *s, struct store_op *op)
         atomic_store_explicit(&f->bytes, f->staged, memory_order_release);
         if (f->is_new) {
             f->is_new = 0;
-            store_set_add(s, f);
+            table_set(copy ? copy : t, f);
         }
         store_set_dirty(s, f);
     }
+    if (copy)
+        table_publish(s, copy);
 }
 
 void store_op_abort(struct store_set *s, struct store_op *op)
@@ -284,42 +319,37 @@ void store_op_abort(struct store_set *s, struct store_op *op)
 
 /* --- for everybody --- */
 
-void store_set_durable(struct store_set *s, struct store_mark *out)
+void store_file_durable(struct store_set *s, struct store_file *f, struct store_durable *out)
 {
     pthread_mutex_lock(&s->lock);
-    *out = s->durable;
+    *out = f->durable;
     pthread_mutex_unlock(&s->lock);
 }
 
 void store_set_files(struct store_set *s,
-                     uint64_t (*durable)(struct store_set *s,
-                                         const struct store_file *f,
-                                         const struct store_mark *mark,
-                                         uint32_t *sealed),
                      void (*sink)(void *arg, const char *file, uint64_t bytes),
                      void *arg)
 {
-    struct store_mark mark;
     char name[STORE_FILE_NAME];
     uint32_t i, n;
 
-    store_set_durable(s, &mark);
     n = store_set_end(s);
     for (i = 0; i < n; i++) {
+        struct store_durable d = {0};
         struct store_file *f;
-        uint32_t sealed = 0;
-        uint64_t bytes, sums;
+        uint64_t sums;
 
         /* The sink may wait for a disk, so it is called outside the epoch. */
         s->m->epoch->enter();
         f = store_set_at(s, i);
-        bytes = f ? durable(s, f, &mark, &sealed) : 0;
+        if (f)
+            store_file_durable(s, f, &d);
         s->m->epoch->leave();
-        if (bytes == 0)
+        if (d.bytes == 0)
             continue;
         store_set_name(s, i, 0, name);
-        sink(arg, name, SX_FILE_HEAD_BYTES + bytes);
-        sums = store_blocks(bytes) + (sealed && bytes % SX_BLOCK_BYTES);
+        sink(arg, name, SX_FILE_HEAD_BYTES + d.bytes);
+        sums = store_blocks(d.bytes) + (d.sealed && d.bytes % SX_BLOCK_BYTES);
         if (sums) {
             store_set_name(s, i, 1, name);
             sink(arg, name, SX_FILE_HEAD_BYTES + sums * sizeof(uint32_t));

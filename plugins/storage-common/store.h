@@ -21,8 +21,8 @@
  *                      0                 4096                        ^bytes    cap (file length)
  *   name.0000002a.crc  | head page 4 096 | u32 per full block, in order |
  *
- * A data file is 64 KiB long when it is made and doubles, so ten rows cost 64 KiB of disk; its
- * address range has full length from the start, so no byte of it ever moves. The side file is made
+ * A data file is 64 KiB long when it is made and doubles up to 4 MiB, then grows by 4 MiB: ten rows
+ * cost 64 KiB of disk, and no file holds more than 4 MiB that nobody uses; its address range has full length from the start, so no byte of it ever moves. The side file is made
  * with the first full block: small stores have none. When a segment is left for the next one it is
  * *sealed*: its last, partial block gets an entry too and both files are cut to their exact length,
  * which from then on says how much data it holds. (A full chunk is row_size whole blocks and needs
@@ -46,7 +46,7 @@ enum { STORE_MMAP = 1, STORE_RAM = 2 };
 
 #define STORE_VERSION     1u /* of rows, blobs and checksum files */
 #define STORE_FIRST_BYTES 65536u
-#define STORE_STEP_BYTES  (64ull << 20) /* where doubling ends */
+#define STORE_STEP_BYTES  (4ull << 20) /* where doubling ends */
 #define STORE_HUGE_BYTES  (2ull << 20)
 #define STORE_NAME_MAX    200u
 #define STORE_FILE_NAME   224u /* buffer for "<name>.<8 hex>.crc" */
@@ -89,12 +89,17 @@ struct store_file {
     uint32_t staged_crc, staged_seal, is_new;
     struct store_file *op_next;
 
+    struct store_durable {
+        uint64_t bytes;
+        uint32_t tail_crc, sealed; /* of the partial last block; sealed: that has an entry */
+    } durable;                     /* guarded by the set's lock */
+
     /* Two links, because the writer may make a file dirty again while the flush that took it from
      * the dirty list is still going through the other one. */
     struct store_file *dirty_next[2];
     /* What the flush works with, copied at its start: the writer may open `side` meanwhile. */
     struct sx_file *flush_fd, *flush_side;
-    uint32_t flush_sealed;
+    struct store_durable flush; /* becomes durable */
 };
 
 /* What readers see. Entries below n are complete; a new file is written behind them, then n. An
@@ -129,6 +134,7 @@ struct store_set {
     struct store_file *dirty;
     uint32_t flip; /* which dirty_next the list uses now */
     uint32_t dir_dirty;
+    struct store_table *spare; /* for a number in the middle: see store_set_room() */
 
     /* the flush in progress: filled by the writer, then its own until finish() */
     struct sx_task task;
@@ -142,8 +148,7 @@ struct store_set {
                    const struct sx_err *err);
     struct sx_err failed; /* code != 0: an fsync failed, for good */
 
-    pthread_mutex_t lock; /* guards durable; held for a copy only */
-    struct store_mark durable;
+    pthread_mutex_t lock; /* guards what is durable of the files; held for a copy only */
 };
 
 /* The files one append touches. Until commit nothing of it is visible to anybody. */
@@ -182,6 +187,8 @@ int store_file_ready(struct store_set *s, struct store_file *f, struct sx_err *e
 /* Appends n bytes at `staged`. After a failure `staged` is where it was. */
 int store_file_write(
     struct store_set *s, struct store_file *f, const void *p, uint64_t n, struct sx_err *err);
+/* The file ends at `bytes` again, what came behind was seen by nobody. */
+void store_file_cut(struct store_set *s, struct store_file *f, uint64_t bytes);
 /* Ends the file at `staged`: entry for the partial block, exact lengths. */
 int store_file_seal(struct store_set *s, struct store_file *f, struct sx_err *err);
 /* Brings the set's sums in line with the file's lengths / takes the file out of them. */
@@ -261,7 +268,7 @@ struct store_file *store_set_at(struct store_set *s, uint32_t number);
 /* [A] the file with a reference, or NULL. */
 struct store_file *store_set_pin(struct store_set *s, uint32_t number);
 uint32_t store_set_end(struct store_set *s); /* [A] numbers in the table */
-/* [S] Room in the table for `number`: afterwards store_set_add() cannot fail. */
+/* [S] Room in the table for `number`: afterwards the adds of one operation cannot fail. */
 int store_set_room(struct store_set *s, uint32_t number, struct sx_err *err);
 void store_set_add(struct store_set *s, struct store_file *f); /* [S] takes f */
 /* [S] A chunk or segment goes: out of the table, unlinked, released when no reader is left. */
@@ -275,15 +282,12 @@ int store_op_file(struct store_set *s,
                   struct sx_err *err);
 void store_op_commit(struct store_set *s, struct store_op *op);
 void store_op_abort(struct store_set *s, struct store_op *op);
-/* [A] each file with its durable length; data_bytes answers for one number. */
+/* [A] each file with its durable length. */
 void store_set_files(struct store_set *s,
-                     uint64_t (*durable)(struct store_set *s,
-                                         const struct store_file *f,
-                                         const struct store_mark *mark,
-                                         uint32_t *sealed),
                      void (*sink)(void *arg, const char *file, uint64_t bytes),
                      void *arg);
-void store_set_durable(struct store_set *s, struct store_mark *out); /* [A] */
+/* [A] What is durable of a file; the caller holds a reference or is in an epoch. */
+void store_file_durable(struct store_set *s, struct store_file *f, struct store_durable *out);
 
 /* --- flush.c --- [S] */
 /* Puts the file on the list of what the next flush has to sync. */

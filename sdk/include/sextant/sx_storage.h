@@ -6,7 +6,7 @@
  *
  * Files. Every file starts with struct sx_file_head in a 4 096-byte page; data follows. Rows lie in
  * one file per chunk, "<name>.<chunk, 8 hex digits>"; blobs in segments "<name>.<segment, 8 hex>".
- * A file starts at 64 KiB and doubles. Beside each lies "<file>.crc": for every full 64 KiB block
+ * A file starts at 64 KiB and grows as it is used. Beside each lies "<file>.crc": for every full 64 KiB block
  * of data, in order, u32 CRC32C, written when the block is full and flushed before it counts as
  * durable; the last, partial block is covered by the tail CRC the engine keeps in its manifest.
  *
@@ -67,8 +67,8 @@ struct sx_store_id {
     uint64_t generation;
 };
 
-/* What is durable of one store, as the manifest keeps it: count is rows or bytes; tail_crc is the
- * CRC32C of the data bytes of the last, partial 64 KiB block (0 when the end is a block's end). */
+/* What is durable of one store, as the manifest keeps it: count is bytes, or the number the next row
+ * would take (the open chunk's last row and one); tail_crc is the CRC32C of the data bytes of the last, partial 64 KiB block (0 when the end is a block's end). */
 struct sx_store_mark {
     uint64_t count;
     uint32_t tail_crc, pad;
@@ -80,7 +80,8 @@ struct sx_rows_conf {
     struct sx_store_mark known;
     /* Chunks (number ascending) that were dropped and are absent on purpose. */
     const uint32_t *absent;
-    uint32_t n_absent, pad;
+    uint32_t n_absent;
+    uint32_t n_chunks; /* numbers in use end here (0: with known); all but the open one are full */
 };
 
 struct sx_rows_ops {
@@ -112,7 +113,7 @@ struct sx_rows_ops {
                    const uint32_t *ids,
                    uint32_t n); /* [W] will be read soon */
     /* [S] the chunk holds no live row; its file goes when no reader's epoch can see it. The caller
-     * has made the manifest forget it first. */
+     * has made the manifest forget it first. From then on its number may be begun again. */
     int (*drop)(void *self, void *h, uint32_t chunk, struct sx_err *err);
     /* [S] starts making everything appended so far durable. done runs on a blocking-pool thread,
      * with the mark that is now durable or a code and text. One flush at a time. */
@@ -131,6 +132,12 @@ struct sx_rows_ops {
                   void *arg);
     /* [A] bytes: on disk, in anonymous memory. */
     void (*stats)(void *self, void *h, uint64_t *disk, uint64_t *ram);
+    /* [S] The next append goes to this chunk, which is absent. The one before is full: an append
+     * goes on in the number after it when nothing was begun. */
+    int (*begin)(void *self, void *h, uint32_t chunk, struct sx_err *err);
+    /* [S] Takes back what was appended since the next row was `at`; nobody was told of it. Chunks
+     * begun since are then dropped by the caller. */
+    void (*cut)(void *self, void *h, uint64_t at);
 };
 
 /* A blob's place: segment << 32 | offset in units of 8 bytes from the start of the segment's data.
@@ -142,9 +149,10 @@ struct sx_blobs_conf {
     uint64_t segment_bytes; /* a new segment is begun when the next blob would pass this */
     struct sx_store_id id;
     struct sx_store_mark known; /* count: bytes of data in the last segment */
-    uint32_t known_segment;     /* number of the last segment */
+    uint32_t known_segment;     /* number of the segment being written */
     uint32_t n_absent;
     const uint32_t *absent;
+    uint32_t n_segments, pad; /* numbers in use end here (0: with known_segment) */
 };
 
 struct sx_blobs_mark {
@@ -180,6 +188,8 @@ struct sx_blobs_ops {
                void *arg,
                struct sx_err *err);
     void (*dead)(void *self, void *h, sx_locator loc); /* [S] accounting only */
+    /* [S] nobody can ask for a blob of the segment any more, and the manifest does not name it. Its
+     * number is used again. */
     int (*drop)(void *self, void *h, uint32_t segment, struct sx_err *err);
     void (*flush)(
         void *self,
@@ -192,6 +202,7 @@ struct sx_blobs_ops {
                   void (*sink)(void *arg, const char *file, uint64_t bytes),
                   void *arg);
     void (*stats)(void *self, void *h, uint64_t *disk, uint64_t *ram, uint64_t *dead_bytes);
+    uint64_t (*bytes)(void *self, void *h, uint32_t segment); /* [S] of data; 0 = no such one */
 };
 
 #ifdef __cplusplus

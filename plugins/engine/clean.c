@@ -1,0 +1,520 @@
+/* A cleaning pass; see clean.h. */
+#include "clean.h"
+
+#include <string.h>
+
+#include "schema.h"
+
+#include "sextant/sx_ban.h"
+
+#ifdef SX_SMALL_CHUNKS
+#define FLOOR_BYTES    4096u
+#define CHECKPOINT_LOW 2u
+#else
+#define FLOOR_BYTES    (4u << 20) /* garbage a store may hold whatever its size */
+#define CHECKPOINT_LOW 64u
+#endif
+#define RATIO_NUM   7u /* a store is cleaned from 7/5 of what lives in it */
+#define RATIO_DEN   5u
+#define SLICE_NS    1000000u
+#define SLICE_MOVES 256u
+#define SLICE_ROWS  8192u
+#define STEP_ROWS   1024u /* ids looked up, node -> row entries led away */
+
+enum { SWEEP = 1, FENCE_EMPTY, SETTLE, REMOVE_IDS, DETACH_IDS, FORGET, FENCE_LEFT, SAVE };
+
+/* Payload indexes let go of a chunk's parts with this; without it numbers of rows are not used again
+ * while there are payload indexes. Called when no view knows the chunk and before its number is used
+ * again; 0 or SX_ENOMEM. From then on eng_field_stage() may come with rows of that chunk, several
+ * times before one commit, and below rows that were committed before. */
+struct eng_field;
+__attribute__((weak)) int eng_field_forget(struct eng_field *f, uint32_t chunk);
+
+struct eng_clean {
+    struct sx_task task;
+    struct eng_shard *shard;
+    uint32_t phase;
+    uint32_t at, end; /* sweep, remove, forget: the row to go on with; sweep: rows at the start */
+    uint64_t began_bytes, moved;
+    struct eng_ids_detach ids;
+    uint8_t *is_going; /* by chunk of rows */
+    uint32_t n_going, pad;
+};
+
+static void step(struct sx_task *task, struct sx_worker *w);
+
+int eng_table_reuses_rows(const struct eng_table *t)
+{
+    return t->schema->n_fields == 0 || eng_field_forget != NULL;
+}
+
+struct eng_units *eng_clean_units(struct eng_shard *s, uint32_t i, uint32_t *entry_bytes)
+{
+    struct eng_table *t = &s->table;
+    uint32_t n = 0;
+    if (i == 0) {
+        *entry_bytes = (uint32_t)sizeof(struct eng_row) + 4 * t->schema->config->n_columns;
+        return &t->chunks;
+    }
+    *entry_bytes = 0;
+    if (i == 1)
+        return &t->segments;
+    for (uint32_t c = 0; c < t->n_columns; c++) {
+        struct eng_column *col = t->columns[c];
+        if (!col)
+            continue;
+        if (i - 2 == n++) {
+            *entry_bytes = col->row_bytes;
+            return &col->nodes;
+        }
+        if (col->blobs && i - 2 == n++)
+            return &col->segments;
+    }
+    return NULL;
+}
+
+/* --- choosing ------------------------------------------------------------------------------------
+ */
+
+static uint64_t bytes_of(const struct eng_units *u, uint32_t entry)
+{
+    return entry ? u->bytes * entry : u->bytes;
+}
+
+static uint64_t live_of(const struct eng_units *u, uint32_t entry)
+{
+    return entry ? u->live_bytes * entry : u->live_bytes;
+}
+
+static uint64_t limit_of(const struct eng_units *u, uint32_t entry)
+{
+    return live_of(u, entry) / RATIO_DEN * RATIO_NUM + FLOOR_BYTES;
+}
+
+/* Being written: its end is not known. */
+static int is_open(const struct eng_units *u, uint32_t i, uint32_t entry)
+{
+    return entry ? u->next % SX_CHUNK_ROWS && i == u->next >> SX_CHUNK_SHIFT : i == u->open;
+}
+
+static int is_empty(const struct eng_units *u, uint32_t i, uint32_t entry)
+{
+    return u->at[i].state == ENG_UNIT_LIVE && u->at[i].live == 0 && !is_open(u, i, entry);
+}
+
+static uint64_t unit_bytes(const struct eng_unit *k, uint32_t entry)
+{
+    return entry ? (uint64_t)k->fill * entry : k->bytes;
+}
+
+static uint64_t unit_live(const struct eng_unit *k, uint32_t entry)
+{
+    return entry ? (uint64_t)k->live * entry : k->live_bytes;
+}
+
+/* Marks the deadest units until the store would be a little below its limit. */
+static uint32_t choose(struct eng_units *u, uint32_t entry)
+{
+    uint64_t total = bytes_of(u, entry), limit = limit_of(u, entry);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < u->n; i++)
+        u->at[i].is_victim = 0;
+    if (total <= limit)
+        return 0;
+    limit -= limit / 16;
+    while (total > limit) {
+        uint32_t best = UINT32_MAX;
+        double least = 0.9; /* fuller ones are not worth it */
+        for (uint32_t i = 0; i < u->n; i++) {
+            const struct eng_unit *k = &u->at[i];
+            uint64_t bytes = unit_bytes(k, entry);
+            if (k->state != ENG_UNIT_LIVE || k->is_victim || bytes == 0 || is_open(u, i, entry))
+                continue;
+            double share = (double)unit_live(k, entry) / (double)bytes;
+            if (share < least) {
+                least = share;
+                best = i;
+            }
+        }
+        if (best == UINT32_MAX)
+            break;
+        u->at[best].is_victim = 1;
+        total -= unit_bytes(&u->at[best], entry) - unit_live(&u->at[best], entry);
+        n++;
+    }
+    return n;
+}
+
+static uint64_t all_bytes(struct eng_shard *s)
+{
+    struct eng_units *u;
+    uint64_t n = 0;
+    uint32_t entry;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++)
+        n += bytes_of(u, entry);
+    return n;
+}
+
+static int is_needed(struct eng_shard *s)
+{
+    struct eng_units *u;
+    uint32_t entry;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        if (bytes_of(u, entry) > limit_of(u, entry))
+            return 1;
+    }
+    return 0;
+}
+
+/* --- the pass ------------------------------------------------------------------------------------
+ */
+
+static void post(struct eng_clean *k)
+{
+    k->task.fn = step;
+    k->shard->eng->exec->strand_post(k->shard->strand, &k->task);
+}
+
+static void finish(struct eng_clean *k)
+{
+    struct eng_shard *s = k->shard;
+    const struct sx_mem *mem = s->eng->mem;
+    struct eng_units *u;
+    uint32_t entry;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        for (uint32_t c = 0; c < u->n; c++)
+            u->at[c].is_victim = 0;
+    }
+    s->clean = NULL;
+    mem->release(mem, k->is_going);
+    mem->release(mem, k);
+    eng_shard_release(s);
+    eng_shard_unref(s);
+}
+
+/* Nothing was gained, or something is in the way: not again before the shard has grown. */
+static void give_up(struct eng_clean *k, int rc, const struct sx_err *err)
+{
+    struct eng_shard *s = k->shard;
+    uint64_t bytes = all_bytes(s);
+    s->clean_next = bytes + bytes / 64 + FLOOR_BYTES / 4;
+    if (rc != 0)
+        sx_log(s->eng->host, SX_LOG_WARN, "clean", "cleaning was put off: %s", err->msg);
+    finish(k);
+}
+
+static void fence_over(void *arg)
+{
+    struct eng_clean *k = arg;
+    struct eng_shard *s = k->shard;
+    if (atomic_load_explicit(&s->eng->is_stopping, memory_order_acquire)) {
+        /* The pools are about to end, or have ended: only what we hold is given back. */
+        s->eng->mem->release(s->eng->mem, k->is_going);
+        s->eng->mem->release(s->eng->mem, k);
+        eng_shard_release(s);
+        eng_shard_unref(s);
+        return;
+    }
+    post(k);
+}
+
+/* Goes on with `phase` when every reader of today has left. */
+static void fence(struct eng_clean *k, uint32_t phase)
+{
+    k->phase = phase;
+    k->shard->eng->epoch->retire(fence_over, k);
+}
+
+/* Units nothing of which is alive. 1 when there are some. */
+static int empty_ones(struct eng_clean *k)
+{
+    struct eng_shard *s = k->shard;
+    struct eng_units *u;
+    uint32_t entry, n = 0;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        for (uint32_t c = 0; c < u->n; c++) {
+            if (!is_empty(u, c, entry))
+                continue;
+            eng_units_state(u, c, ENG_UNIT_GOING);
+            n++;
+        }
+    }
+    return n != 0;
+}
+
+static int sweep(struct eng_clean *k, struct sx_err *err)
+{
+    struct eng_shard *s = k->shard;
+    struct eng_table *t = &s->table;
+    uint64_t t0 = s->eng->time->mono_ns();
+    uint32_t moves = 0, looked = 0;
+    while (k->at < k->end && moves < SLICE_MOVES && looked < SLICE_ROWS) {
+        const struct eng_unit *u = &t->chunks.at[k->at >> SX_CHUNK_SHIFT];
+        uint32_t before = k->at;
+        if (u->state != ENG_UNIT_LIVE || u->live == 0 ||
+            (k->at & (SX_CHUNK_ROWS - 1)) >= u->fill) {
+            k->at = ((k->at >> SX_CHUNK_SHIFT) + 1) << SX_CHUNK_SHIFT;
+            if (k->at == 0) /* behind the last number there is */
+                k->at = k->end;
+            looked += 16;
+            continue;
+        }
+        int n = eng_clean_move(s, &k->at, STEP_ROWS, 64, err);
+        if (n < 0)
+            return n;
+        moves += (uint32_t)n;
+        k->moved += (uint32_t)n;
+        looked += k->at - before;
+        if (s->eng->time->mono_ns() - t0 > SLICE_NS)
+            break;
+    }
+    return 0;
+}
+
+/* The next going chunk of rows from k->at on; 1 and its next STEP_ROWS rows. */
+static int next_rows(struct eng_clean *k, uint32_t *first, uint32_t *n)
+{
+    const struct eng_units *u = &k->shard->table.chunks;
+    while (k->at < k->end) {
+        uint32_t c = k->at >> SX_CHUNK_SHIFT, off = k->at & (SX_CHUNK_ROWS - 1);
+        if (u->at[c].state == ENG_UNIT_GOING && off < u->at[c].fill) {
+            *first = k->at;
+            *n = u->at[c].fill - off < STEP_ROWS ? u->at[c].fill - off : STEP_ROWS;
+            k->at += *n;
+            return 1;
+        }
+        k->at = (c + 1) << SX_CHUNK_SHIFT;
+    }
+    return 0;
+}
+
+static int detach_begin(struct eng_clean *k, struct sx_err *err)
+{
+    struct eng_table *t = &k->shard->table;
+    const struct sx_mem *mem = k->shard->eng->mem;
+    k->n_going = t->chunks.n;
+    k->is_going = mem->zalloc(mem, k->n_going + 1ull);
+    if (!k->is_going)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    for (uint32_t i = 0; i < k->n_going; i++)
+        k->is_going[i] = t->chunks.at[i].state == ENG_UNIT_GOING;
+    k->at = 0;
+    k->end = k->n_going << SX_CHUNK_SHIFT;
+    return 0;
+}
+
+/* Nothing leads to what goes any more: views from now on do not know it. */
+static int leave(struct eng_clean *k, struct sx_err *err)
+{
+    struct eng_shard *s = k->shard;
+    struct eng_table *t = &s->table;
+    struct eng_units *u;
+    uint32_t entry;
+    int rc = eng_shard_publish_room(s);
+    for (uint32_t c = 0; rc == 0 && c < t->n_columns; c++) {
+        struct eng_column *col = t->columns[c];
+        for (uint32_t i = 0; col && rc == 0 && i < col->nodes.n; i++) {
+            if (col->nodes.at[i].state == ENG_UNIT_GOING)
+                rc = eng_column_forget_nodes(t, col, i);
+        }
+    }
+    if (rc != 0)
+        return sx_err_set(err, rc, "out of memory");
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        for (uint32_t c = 0; c < u->n; c++) {
+            if (u->at[c].state == ENG_UNIT_GOING)
+                eng_units_state(u, c, ENG_UNIT_LEFT);
+        }
+    }
+    t->tick++;
+    eng_shard_publish(s);
+    return 0;
+}
+
+static void mark_unread(struct eng_shard *s)
+{
+    struct eng_units *u;
+    uint32_t entry;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        for (uint32_t c = 0; c < u->n; c++)
+            u->at[c].is_unread |= u->at[c].state == ENG_UNIT_LEFT;
+    }
+}
+
+static int run(struct eng_clean *k, struct sx_err *err)
+{
+    struct eng_shard *s = k->shard;
+    struct eng_table *t = &s->table;
+    uint32_t first, n;
+    int rc = 0;
+    switch (k->phase) {
+    case SWEEP:
+        rc = sweep(k, err);
+        if (rc != 0 || k->at < k->end)
+            break;
+        if (!empty_ones(k)) {
+            give_up(k, 0, err);
+            return 1;
+        }
+        fence(k, SETTLE);
+        return 1;
+    case SETTLE:
+        if (!eng_ids_settle(t->ids))
+            break;
+        rc = detach_begin(k, err);
+        k->phase = REMOVE_IDS;
+        break;
+    case REMOVE_IDS:
+        if (next_rows(k, &first, &n)) {
+            eng_ids_remove_rows(t->ids, first, n);
+        } else {
+            k->phase = DETACH_IDS;
+            k->at = 0;
+        }
+        break;
+    case DETACH_IDS:
+        if (eng_ids_detach(t->ids, &k->ids, k->is_going, k->n_going))
+            k->phase = FORGET;
+        eng_ids_commit(t->ids);
+        break;
+    case FORGET:
+        if (next_rows(k, &first, &n)) {
+            rc = eng_table_forget_rows(t, first, n);
+            if (rc != 0)
+                sx_err_set(err, rc, "out of memory");
+            break;
+        }
+        rc = leave(k, err);
+        if (rc != 0)
+            break;
+        fence(k, SAVE);
+        return 1;
+    default: /* SAVE */
+        mark_unread(s);
+        eng_checkpoint_start(s); /* or eng_clean_checkpointed() does when another one has ended */
+        finish(k);
+        return 1;
+    }
+    return rc;
+}
+
+static void step(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_clean *k = (struct eng_clean *)(void *)((char *)task - offsetof(struct eng_clean, task));
+    struct eng_shard *s = k->shard;
+    struct sx_err err = SX_ERR_INIT;
+    (void)w;
+    if (s->no_cleaning || atomic_load_explicit(&s->eng->is_stopping, memory_order_acquire) ||
+        atomic_load_explicit(&s->write_failed, memory_order_acquire)) {
+        finish(k);
+        return;
+    }
+    int rc = run(k, &err);
+    if (rc == 0)
+        post(k);
+    else if (rc < 0) /* units that were to go stay as they are until the shard is opened again */
+        give_up(k, rc, &err);
+}
+
+void eng_clean_consider(struct eng_shard *s)
+{
+    struct eng *e = s->eng;
+    struct eng_units *u;
+    uint32_t entry, n = 0;
+    if (s->clean || s->no_cleaning || !is_needed(s) || all_bytes(s) < s->clean_next ||
+        eng_clean_wants_checkpoint(s) || atomic_load_explicit(&e->is_stopping, memory_order_acquire))
+        return;
+    struct eng_clean *k = e->mem->zalloc(e->mem, sizeof(*k));
+    if (!k)
+        return;
+    if (!eng_shard_hold(s)) {
+        e->mem->release(e->mem, k);
+        return;
+    }
+    eng_shard_ref(s);
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++)
+        n += choose(u, entry);
+    k->shard = s;
+    k->phase = SWEEP;
+    k->end = s->table.n_rows;
+    s->clean = k;
+    s->clean_next = 0;
+    if (n == 0)
+        give_up(k, 0, NULL);
+    else
+        post(k);
+}
+
+/* --- checkpoints ---------------------------------------------------------------------------------
+ */
+
+int eng_clean_wants_checkpoint(const struct eng_shard *s)
+{
+    struct eng_shard *w = (struct eng_shard *)(uintptr_t)s;
+    struct eng_units *u;
+    uint32_t entry;
+    for (uint32_t i = 0; (u = eng_clean_units(w, i, &entry)) != NULL; i++) {
+        for (uint32_t c = 0; c < u->n; c++) {
+            if (u->at[c].state == ENG_UNIT_LEFT && u->at[c].is_unread && !u->at[c].is_saved)
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* Removes the files of a unit; its number is free then. What cannot be done now is done at the next
+ * checkpoint. */
+static void drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t c)
+{
+    struct eng_table *t = &s->table;
+    const struct sx_rows_ops *r = t->rows_p->ops;
+    const struct sx_blobs_ops *b = t->blobs_p->ops;
+    int rc = 0;
+    if (i == 0) {
+        for (uint32_t f = 0; eng_field_forget && rc == 0 && f < t->schema->n_fields; f++)
+            rc = eng_field_forget(t->schema->fields[f]->field, c);
+        if (rc != 0 || eng_table_forget_sides(t, c) != 0)
+            return;
+        for (uint32_t k = 0; k < t->n_columns; k++) {
+            if (t->columns[k])
+                (void)r->drop(t->rows_p->self, t->columns[k]->loc, c, NULL);
+        }
+        rc = r->drop(t->rows_p->self, t->rows, c, NULL);
+    } else if (i == 1) {
+        rc = b->drop(t->blobs_p->self, t->payload, c, NULL);
+    }
+    for (uint32_t k = 0; i > 1 && k < t->n_columns; k++) {
+        struct eng_column *col = t->columns[k];
+        if (col && u == &col->nodes)
+            rc = ((const struct sx_rows_ops *)col->rows_p->ops)
+                     ->drop(col->rows_p->self, col->vec, c, NULL);
+        else if (col && u == &col->segments)
+            rc = b->drop(t->blobs_p->self, col->blobs, c, NULL);
+    }
+    if (rc != SX_ENOMEM)
+        eng_units_state(u, c, ENG_UNIT_FREE);
+}
+
+void eng_clean_saved(struct eng_shard *s)
+{
+    struct eng_units *u;
+    uint32_t entry;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        for (uint32_t c = 0; c < u->n; c++) {
+            struct eng_unit *k = &u->at[c];
+            k->is_saved |= k->in_checkpoint;
+            k->in_checkpoint = 0;
+            if (k->state == ENG_UNIT_LEFT && k->is_saved && k->is_unread)
+                drop(s, i, u, c);
+        }
+    }
+}
+
+void eng_clean_checkpointed(struct eng_shard *s, int rc)
+{
+    if (rc != 0 || s->no_cleaning || s->close_wanted)
+        return;
+    if (!s->checkpointing && eng_clean_wants_checkpoint(s))
+        eng_checkpoint_start(s);
+    eng_clean_consider(s);
+}
