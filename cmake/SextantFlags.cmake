@@ -25,6 +25,9 @@ else()
 endif()
 add_link_options(-Wl,-z,relro,-z,now,--as-needed)
 add_compile_definitions(_GNU_SOURCE)
+if(SX_SMALL_CHUNKS)
+    add_compile_definitions(SX_SMALL_CHUNKS=1)
+endif()
 
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
@@ -40,7 +43,7 @@ endif()
 # The strict level of the ABI: modules and server of one build. What decides is the text of the
 # headers they share.
 file(GLOB SX_HEADERS ${CMAKE_SOURCE_DIR}/sdk/include/sextant/*.h)
-set(SX_BUILD_ID "")
+set(SX_BUILD_ID "${SX_SMALL_CHUNKS}") # files and views of such a build are its own
 foreach(h ${SX_HEADERS})
     file(SHA256 ${h} one)
     string(APPEND SX_BUILD_ID ${one})

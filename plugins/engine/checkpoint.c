@@ -128,7 +128,7 @@ static int collect_dead(struct eng_shard *s, struct eng_manifest *m)
     /* Of chunks that the manifest does not name there is nothing to say. */
     for (uint32_t c = 0; c < t->chunks.n; c++)
         m->n_dead += is_named(&t->chunks.at[c]) ? t->chunks.at[c].fill - t->chunks.at[c].live : 0;
-    m->n_bits = eng_units_end(&t->chunks);
+    m->n_bits = (uint64_t)t->chunks.n << SX_CHUNK_SHIFT;
     if (m->n_dead == 0)
         return 0;
     m->dead = e->mem->zalloc(e->mem, (m->n_bits + 63) / 64 * 8);

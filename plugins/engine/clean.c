@@ -38,7 +38,7 @@ struct eng_clean {
     uint64_t began_bytes, moved;
     struct eng_ids_detach ids;
     uint8_t *is_going; /* by chunk of rows */
-    uint32_t n_going, pad;
+    uint32_t n_going, is_idle; /* nothing was emptied */
 };
 
 static void step(struct sx_task *task, struct sx_worker *w);
@@ -71,6 +71,14 @@ struct eng_units *eng_clean_units(struct eng_shard *s, uint32_t i, uint32_t *ent
             return &col->segments;
     }
     return NULL;
+}
+
+#define SEGMENT_SMALL (8ull << 20)
+#define SEGMENT_LARGE (64ull << 20)
+
+uint64_t eng_clean_segment_bytes(const struct eng_absent *present)
+{
+    return present->end - present->n > 64 ? SEGMENT_LARGE : SEGMENT_SMALL;
 }
 
 /* --- choosing ------------------------------------------------------------------------------------
@@ -218,6 +226,23 @@ static void fence_over(void *arg)
     post(k);
 }
 
+/* Numbers whose files were gone when the fence began, or (now) are to be looked at when it ends. */
+static void free_dropped(struct eng_shard *s, int is_over)
+{
+    struct eng_units *u;
+    uint32_t entry;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        for (uint32_t c = 0; c < u->n; c++) {
+            if (u->at[c].state != ENG_UNIT_DROPPED)
+                continue;
+            if (is_over && u->at[c].is_forgotten)
+                eng_units_state(u, c, ENG_UNIT_FREE);
+            else
+                u->at[c].is_forgotten |= !is_over;
+        }
+    }
+}
+
 /* Goes on with `phase` when every reader of today has left. */
 static void fence(struct eng_clean *k, uint32_t phase)
 {
@@ -352,13 +377,16 @@ static int run(struct eng_clean *k, struct sx_err *err)
         rc = sweep(k, err);
         if (rc != 0 || k->at < k->end)
             break;
-        if (!empty_ones(k)) {
-            give_up(k, 0, err);
-            return 1;
-        }
+        k->is_idle = !empty_ones(k);
+        free_dropped(s, 0);
         fence(k, SETTLE);
         return 1;
     case SETTLE:
+        free_dropped(s, 1);
+        if (k->is_idle) {
+            give_up(k, 0, err);
+            return 1;
+        }
         if (!eng_ids_settle(t->ids))
             break;
         rc = detach_begin(k, err);
@@ -464,7 +492,8 @@ int eng_clean_wants_checkpoint(const struct eng_shard *s)
 
 /* Removes the files of a unit; its number is free then. What cannot be done now is done at the next
  * checkpoint. */
-static void drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t c)
+static void
+drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t entry, uint32_t c)
 {
     struct eng_table *t = &s->table;
     const struct sx_rows_ops *r = t->rows_p->ops;
@@ -491,8 +520,8 @@ static void drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t 
         else if (col && u == &col->segments)
             rc = b->drop(t->blobs_p->self, col->blobs, c, NULL);
     }
-    if (rc != SX_ENOMEM)
-        eng_units_state(u, c, ENG_UNIT_FREE);
+    if (rc != SX_ENOMEM) /* the store itself finds numbers for segments */
+        eng_units_state(u, c, entry ? ENG_UNIT_DROPPED : ENG_UNIT_FREE);
 }
 
 void eng_clean_saved(struct eng_shard *s)
@@ -505,7 +534,7 @@ void eng_clean_saved(struct eng_shard *s)
             k->is_saved |= k->in_checkpoint;
             k->in_checkpoint = 0;
             if (k->state == ENG_UNIT_LEFT && k->is_saved && k->is_unread)
-                drop(s, i, u, c);
+                drop(s, i, u, entry, c);
         }
     }
 }

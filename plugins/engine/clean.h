@@ -36,6 +36,10 @@ void eng_clean_checkpointed(struct eng_shard *s, int rc);
 int eng_clean_move(
     struct eng_shard *s, uint32_t *at, uint32_t max_rows, uint32_t max_moves, struct sx_err *err);
 
+/* Bytes of a new segment: small collections have small ones, so that what cannot be cleaned (the one
+ * being written) is little beside what lives. */
+uint64_t eng_clean_segment_bytes(const struct eng_absent *present);
+
 /* Every set of units of the shard, with its bytes per entry (0 of segments): i-th, NULL past the last.
  */
 struct eng_units *eng_clean_units(struct eng_shard *s, uint32_t i, uint32_t *entry_bytes);

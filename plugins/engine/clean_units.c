@@ -131,7 +131,8 @@ int eng_units_restore(struct eng_units *u, uint32_t n, const uint32_t *absent, u
 {
     if (eng_units_room(u, n) != 0)
         return SX_ENOMEM;
-    memset(u->at, 0, n * sizeof(*u->at));
+    if (n)
+        memset(u->at, 0, n * sizeof(*u->at));
     for (uint32_t i = 0; i < n; i++)
         u->at[i].state = ENG_UNIT_LIVE;
     for (uint32_t i = 0; i < n_absent; i++) {
@@ -149,7 +150,7 @@ int eng_units_absent(struct eng_units *u, uint32_t **out, uint32_t *n)
     *out = NULL;
     *n = 0;
     for (uint32_t i = 0; i < u->n; i++)
-        m += u->at[i].state == ENG_UNIT_FREE || u->at[i].state == ENG_UNIT_LEFT;
+        m += !eng_unit_is_present(&u->at[i]) || u->at[i].state == ENG_UNIT_LEFT;
     if (m == 0)
         return 0;
     *out = u->mem->alloc(u->mem, m * sizeof(**out));
@@ -157,7 +158,7 @@ int eng_units_absent(struct eng_units *u, uint32_t **out, uint32_t *n)
         return SX_ENOMEM;
     for (uint32_t i = 0; i < u->n; i++) {
         u->at[i].in_checkpoint = u->at[i].state == ENG_UNIT_LEFT;
-        if (u->at[i].state == ENG_UNIT_FREE || u->at[i].state == ENG_UNIT_LEFT)
+        if (!eng_unit_is_present(&u->at[i]) || u->at[i].state == ENG_UNIT_LEFT)
             (*out)[(*n)++] = i;
     }
     return 0;
@@ -168,7 +169,16 @@ void eng_units_state(struct eng_units *u, uint32_t i, uint32_t state)
     struct eng_unit *k = &u->at[i];
     if (k->state == ENG_UNIT_LIVE && state != ENG_UNIT_LIVE)
         u->bytes -= k->bytes + k->fill; /* one of them is 0; nothing of it is alive */
-    k->state = (uint8_t)state;
-    if (state == ENG_UNIT_FREE)
+    if (state == ENG_UNIT_FREE || state == ENG_UNIT_DROPPED)
         memset(k, 0, sizeof(*k));
+    k->state = (uint8_t)state;
+}
+
+void eng_units_skip(struct eng_units *u, uint32_t i)
+{
+    if (i >= u->cap)
+        return; /* nothing was begun: there was no memory for its unit */
+    if (i >= u->n)
+        u->n = i + 1;
+    eng_units_state(u, i, ENG_UNIT_DROPPED);
 }

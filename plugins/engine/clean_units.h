@@ -3,12 +3,13 @@
  * The writer keeps the figures: what is put counts at commit, what dies is taken off when its row
  * dies. They are not durable: open counts again.
  *
- *   LIVE -> GOING -> LEFT -> (durable manifest without it) -> FREE -> LIVE ...
+ *   LIVE -> GOING -> LEFT -> (durable manifest without it) -> DROPPED -> FREE -> LIVE ...
  *
  *   LIVE   holds live entries, or is being filled
  *   GOING  nothing in it is alive in the newest state; older views may still see some of it
  *   LEFT   no view published from now on knows it, no table leads into it, manifests name it absent
- *   FREE   its files are gone (or never were): the number may be used
+ *   DROPPED its files are gone; readers may hold tables of addresses that still have it
+ *   FREE   nobody does (or it never was): the number may be used
  *
  * Threads: [S]. */
 #ifndef ENG_CLEAN_UNITS_H
@@ -16,7 +17,7 @@
 
 #include "engine.h"
 
-enum { ENG_UNIT_FREE = 0, ENG_UNIT_LIVE, ENG_UNIT_GOING, ENG_UNIT_LEFT };
+enum { ENG_UNIT_FREE = 0, ENG_UNIT_LIVE, ENG_UNIT_GOING, ENG_UNIT_LEFT, ENG_UNIT_DROPPED };
 
 struct eng_unit {
     uint64_t bytes, live_bytes; /* of segments */
@@ -26,7 +27,8 @@ struct eng_unit {
     uint8_t is_unread;     /* LEFT: its last readers have gone */
     uint8_t in_checkpoint; /* LEFT when the checkpoint under way began */
     uint8_t is_saved;      /* a durable manifest names it absent */
-    uint8_t pad[3];
+    uint8_t is_forgotten;  /* DROPPED when the fence under way was begun */
+    uint8_t pad[2];
 };
 
 /* Row numbers below this many chunks. The last two numbers have other meanings. */
@@ -75,6 +77,13 @@ int eng_units_restore(struct eng_units *u, uint32_t n, const uint32_t *absent, u
  * there are none. Marks them in_checkpoint. -SX_ENOMEM by return. */
 int eng_units_absent(struct eng_units *u, uint32_t **out, uint32_t *n);
 void eng_units_state(struct eng_units *u, uint32_t i, uint32_t state);
+void eng_units_skip(struct eng_units *u, uint32_t i); /* a free number is DROPPED; there is room */
+
+/* Its files are there. */
+static inline int eng_unit_is_present(const struct eng_unit *u)
+{
+    return u->state != ENG_UNIT_FREE && u->state != ENG_UNIT_DROPPED;
+}
 
 static inline uint64_t eng_blob_room(uint32_t n)
 {

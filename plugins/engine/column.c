@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shard.h"
+#include "clean.h"
 
 #include "sextant/sx_ban.h"
 
@@ -194,7 +194,7 @@ static int column_open(struct eng_shard *s,
     c->in_step = 1; /* of an empty table; eng_table_rebuild() looks again */
     if (c->conf->kind != ENG_COL_DENSE) {
         struct sx_blobs_conf bc = {.size = sizeof(bc),
-                                   .segment_bytes = 64ull << 20,
+                                   .segment_bytes = eng_clean_segment_bytes(&at->blobs_absent),
                                    .id = s->id,
                                    .known = {at->blobs.bytes, at->blobs.tail_crc, 0},
                                    .known_segment = at->blobs.segment,

@@ -311,13 +311,11 @@ static int copy_schema(struct eng *e, struct sx_doc d, struct eng_manifest *out,
     return 0;
 }
 
-/* One behind the highest row: what the dead bits cover. */
-static uint64_t highest_row(const struct eng_manifest *m)
+/* What the dead bits cover: all chunks in use. */
+static uint64_t rows_covered(const struct eng_manifest *m)
 {
-    uint64_t top = m->rows_absent.end;
-    if (top == 0 || (m->rows.count % SX_CHUNK_ROWS && m->rows.count >> SX_CHUNK_SHIFT == top - 1))
-        return m->rows.count;
-    return top << SX_CHUNK_SHIFT;
+    uint64_t n = (m->rows.count + SX_CHUNK_ROWS - 1) >> SX_CHUNK_SHIFT;
+    return (n > m->rows_absent.end ? n : m->rows_absent.end) << SX_CHUNK_SHIFT;
 }
 
 static int parse(struct eng *e,
@@ -339,7 +337,7 @@ static int parse(struct eng *e,
         rc = get_absent(e, d, "payload_absent", &out->payload_absent, err);
     if (rc != 0)
         return rc;
-    out->n_bits = highest_row(out);
+    out->n_bits = rows_covered(out);
     if (out->n_columns > ENG_MAX_COLUMNS || out->n_bits >= ENG_NO_ROW || out->n_dead > out->n_bits)
         return sx_err_set(err, SX_ECORRUPT, "manifest: impossible counts");
     for (uint32_t i = 0; i < out->n_columns; i++) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "catalog.h"
+#include "clean.h"
 #include "field_work.h"
 
 #include "sextant/sx_ban.h"
@@ -181,7 +182,7 @@ static int open_tables(struct eng_shard *s, const struct eng_manifest *m, struct
     if (res != 0)
         return res;
     struct sx_blobs_conf bc = {.size = sizeof(bc),
-                               .segment_bytes = 64ull << 20,
+                               .segment_bytes = eng_clean_segment_bytes(&m->payload_absent),
                                .id = s->id,
                                .known = {m->payload.bytes, m->payload.tail_crc, 0},
                                .known_segment = m->payload.segment,

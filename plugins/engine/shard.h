@@ -177,7 +177,7 @@ struct eng_manifest {
         struct sx_blobs_mark blobs; /* of multi and sparse vectors */
         struct eng_absent vec_absent, blobs_absent;
     } columns[ENG_MAX_COLUMNS];
-    uint64_t n_bits; /* of dead: the highest row there is and one */
+    uint64_t n_bits; /* of dead: rows of all chunks in use */
     uint64_t *dead;  /* words of 64 rows, owned; NULL when n_dead is 0 */
 };
 /* [blocking] Reads and checks "manifest" and the dead bits it names. SX_ECORRUPT names the file. */

@@ -549,11 +549,10 @@ int eng_table_forget_rows(struct eng_table *t, uint32_t first, uint32_t n)
 {
     for (uint32_t i = 0; i < t->n_columns; i++) {
         struct eng_column *c = t->columns[i];
-        if (!c)
-            continue;
-        if (row_of_room(t, c, NULL, 0) != 0)
+        if (c && row_of_room(t, c, NULL, 0) != 0)
             return SX_ENOMEM;
-        c->in_step = 0;
+        if (c)
+            c->in_step = 0;
     }
     for (uint32_t i = 0; i < t->n_columns; i++) {
         struct eng_column *c = t->columns[i];
@@ -822,10 +821,6 @@ static int put_column(struct eng_table *t,
     rc = append_at(c->rows_p, c->vec, buf, c->row_bytes, nodes, have, err);
     if (rc == 0)
         rc = append_at(t->rows_p, c->loc, locs, sizeof(*locs), st->rows, n, err);
-    for (uint32_t i = 0; rc == 0 && !stays && i < n; i++) {
-        if (locs[i] != ENG_NO_LOC && rows[i].vectors[ci] != ENG_KEEP) /* kept ones at commit */
-            row_of_set(c, locs[i], st->rows[i]);
-    }
     st->columns[ci].n = have;
     c->next_in_step = (uint32_t)stays;
     return rc;
@@ -890,7 +885,7 @@ int eng_table_fill_column(struct eng_table *t, struct eng_column *c, struct sx_e
     for (uint32_t pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; rc == 0 && i < t->chunks.n; i++) {
             const struct eng_unit *u = &t->chunks.at[i];
-            if (u->state == ENG_UNIT_FREE || u->state == ENG_UNIT_LEFT || (i == open) != pass)
+            if (!eng_unit_is_present(u) || u->state == ENG_UNIT_LEFT || (i == open) != pass)
                 continue;
             rc = rops(t->rows_p)->begin(t->rows_p->self, c->loc, i, err);
             if (rc == 0)
@@ -1183,8 +1178,16 @@ void eng_table_commit(struct eng_table *t)
             __atomic_store_n(&c->n_nodes, end > c->n_nodes ? end : c->n_nodes, __ATOMIC_RELEASE);
             c->in_step = c->next_in_step;
         }
-        for (uint32_t i = 0; i < st->n_kept; i++)
-            row_of_set(t->columns[st->kept[i].column], st->kept[i].node, st->kept[i].row);
+        /* Not earlier: numbers of nodes come back, so a search may look at one of them, and the row it
+         * leads to has to be there. */
+        for (uint32_t k = 0; k < t->n_columns; k++) {
+            struct eng_column *c = t->columns[k];
+            for (uint32_t i = 0; c && !c->in_step && i < st->n_new; i++) {
+                uint32_t node = eng_table_loc(t, k, st->rows[i]);
+                if (node != ENG_NO_LOC)
+                    row_of_set(c, node, st->rows[i]);
+            }
+        }
         for (uint32_t i = 0; st->has_fields && i < t->schema->n_fields; i++)
             eng_field_commit(t->schema->fields[i]->field);
         t->n_live += st->n_new;
@@ -1205,16 +1208,21 @@ void eng_table_abort(struct eng_table *t)
             continue;
         take_back(c->rows_p, c->vec, c->nodes.next, st->columns[i].nodes, st->columns[i].n);
         take_back(t->rows_p, c->loc, t->chunks.next, st->rows, st->n_new);
-        /* What was in step is so again; else the nodes are nobody's, as before. */
+        /* A column that has node -> row now does without being in step. */
+        c->in_step = c->in_step && !atomic_load_explicit(&c->row_of, memory_order_relaxed);
         for (uint32_t k = 0; k < st->columns[i].n; k++) {
             uint32_t node = st->columns[i].nodes[k];
-            if (row_of_has(atomic_load_explicit(&c->row_of, memory_order_relaxed),
-                           node >> SX_CHUNK_SHIFT))
-                row_of_set(c, node, ENG_NO_ROW);
+            if (node % SX_CHUNK_ROWS == 0)
+                eng_units_skip(&c->nodes, node >> SX_CHUNK_SHIFT);
         }
     }
     if (st->n_new)
         take_back(t->rows_p, t->rows, t->chunks.next, st->rows, st->n_new);
+    /* Readers may hold tables that have the chunks begun: their numbers wait like dropped ones. */
+    for (uint32_t i = 0; i < st->n_new; i++) {
+        if (st->rows[i] % SX_CHUNK_ROWS == 0)
+            eng_units_skip(&t->chunks, st->rows[i] >> SX_CHUNK_SHIFT);
+    }
     t->eng->mem->release(t->eng->mem, st->mem);
     memset(&t->staged, 0, sizeof(t->staged));
 }
