@@ -23,10 +23,10 @@
 
 enum { SWEEP = 1, FENCE_EMPTY, SETTLE, REMOVE_IDS, DETACH_IDS, FORGET, FENCE_LEFT, SAVE };
 
-/* Payload indexes let go of a chunk's parts with this; without it numbers of rows are not used again
- * while there are payload indexes. Called when no view knows the chunk and before its number is used
- * again; 0 or SX_ENOMEM. From then on eng_field_stage() may come with rows of that chunk, several
- * times before one commit, and below rows that were committed before. */
+/* Payload indexes let go of a chunk's parts with this; without it numbers of rows are not used
+ * again while there are payload indexes. Called when no view knows the chunk and before its number
+ * is used again; 0 or SX_ENOMEM. From then on eng_field_stage() may come with rows of that chunk,
+ * several times before one commit, and below rows that were committed before. */
 struct eng_field;
 __attribute__((weak)) int eng_field_forget(struct eng_field *f, uint32_t chunk);
 
@@ -37,7 +37,7 @@ struct eng_clean {
     uint32_t at, end; /* sweep, remove, forget: the row to go on with; sweep: rows at the start */
     uint64_t began_bytes, moved;
     struct eng_ids_detach ids;
-    uint8_t *is_going; /* by chunk of rows */
+    uint8_t *is_going;         /* by chunk of rows */
     uint32_t n_going, is_idle; /* nothing was emptied */
 };
 
@@ -276,8 +276,7 @@ static int sweep(struct eng_clean *k, struct sx_err *err)
     while (k->at < k->end && moves < SLICE_MOVES && looked < SLICE_ROWS) {
         const struct eng_unit *u = &t->chunks.at[k->at >> SX_CHUNK_SHIFT];
         uint32_t before = k->at;
-        if (u->state != ENG_UNIT_LIVE || u->live == 0 ||
-            (k->at & (SX_CHUNK_ROWS - 1)) >= u->fill) {
+        if (u->state != ENG_UNIT_LIVE || u->live == 0 || (k->at & (SX_CHUNK_ROWS - 1)) >= u->fill) {
             k->at = ((k->at >> SX_CHUNK_SHIFT) + 1) << SX_CHUNK_SHIFT;
             if (k->at == 0) /* behind the last number there is */
                 k->at = k->end;
@@ -428,7 +427,8 @@ static int run(struct eng_clean *k, struct sx_err *err)
 
 static void step(struct sx_task *task, struct sx_worker *w)
 {
-    struct eng_clean *k = (struct eng_clean *)(void *)((char *)task - offsetof(struct eng_clean, task));
+    struct eng_clean *k =
+        (struct eng_clean *)(void *)((char *)task - offsetof(struct eng_clean, task));
     struct eng_shard *s = k->shard;
     struct sx_err err = SX_ERR_INIT;
     (void)w;
@@ -450,7 +450,8 @@ void eng_clean_consider(struct eng_shard *s)
     struct eng_units *u;
     uint32_t entry, n = 0;
     if (s->clean || s->no_cleaning || !is_needed(s) || all_bytes(s) < s->clean_next ||
-        eng_clean_wants_checkpoint(s) || atomic_load_explicit(&e->is_stopping, memory_order_acquire))
+        eng_clean_wants_checkpoint(s) ||
+        atomic_load_explicit(&e->is_stopping, memory_order_acquire))
         return;
     struct eng_clean *k = e->mem->zalloc(e->mem, sizeof(*k));
     if (!k)
@@ -492,8 +493,7 @@ int eng_clean_wants_checkpoint(const struct eng_shard *s)
 
 /* Removes the files of a unit; its number is free then. What cannot be done now is done at the next
  * checkpoint. */
-static void
-drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t entry, uint32_t c)
+static void drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t entry, uint32_t c)
 {
     struct eng_table *t = &s->table;
     const struct sx_rows_ops *r = t->rows_p->ops;

@@ -10,10 +10,10 @@
  *   save      a checkpoint makes a manifest durable that names them absent
  *   drop      their files are removed, their numbers may be used again
  *
- * A move is no operation: nothing is logged, id and version stay. A crash before the save forgets the
- * moves; the units are still there then. Everything runs on the strand in slices of a millisecond,
- * one pass at a time; a shard that is being cleaned is held open. An idle shard without garbage is
- * left alone.
+ * A move is no operation: nothing is logged, id and version stay. A crash before the save forgets
+ * the moves; the units are still there then. Everything runs on the strand in slices of a
+ * millisecond, one pass at a time; a shard that is being cleaned is held open. An idle shard
+ * without garbage is left alone.
  *
  * Bound: a store is cleaned when it takes more than 1.4 times what lives in it and a few MiB. */
 #ifndef ENG_CLEAN_H
@@ -36,11 +36,12 @@ void eng_clean_checkpointed(struct eng_shard *s, int rc);
 int eng_clean_move(
     struct eng_shard *s, uint32_t *at, uint32_t max_rows, uint32_t max_moves, struct sx_err *err);
 
-/* Bytes of a new segment: small collections have small ones, so that what cannot be cleaned (the one
- * being written) is little beside what lives. */
+/* Bytes of a new segment: small collections have small ones, so that what cannot be cleaned (the
+ * one being written) is little beside what lives. */
 uint64_t eng_clean_segment_bytes(const struct eng_absent *present);
 
-/* Every set of units of the shard, with its bytes per entry (0 of segments): i-th, NULL past the last.
+/* Every set of units of the shard, with its bytes per entry (0 of segments): i-th, NULL past the
+ * last.
  */
 struct eng_units *eng_clean_units(struct eng_shard *s, uint32_t i, uint32_t *entry_bytes);
 

@@ -1,12 +1,11 @@
 /* Putting living rows again that have something in a victim; see clean.h.
  *
- * What lies elsewhere is kept: a row whose vectors' chunk goes takes its payload's place along. Bytes
- * are read through the stores' own checks (payload, blobs) or copied as they are (vectors of fixed
- * size, whose chunks the scrub reads). */
-#include "clean.h"
-
+ * What lies elsewhere is kept: a row whose vectors' chunk goes takes its payload's place along.
+ * Bytes are read through the stores' own checks (payload, blobs) or copied as they are (vectors of
+ * fixed size, whose chunks the scrub reads). */
 #include <string.h>
 
+#include "clean.h"
 #include "schema.h"
 
 #include "sextant/sx_ban.h"
@@ -22,7 +21,7 @@ struct move {
     struct fix {
         uint32_t row, column; /* column UINT32_MAX: the payload */
         uint64_t at;
-    } *fix;
+    } * fix;
     uint32_t n_fix;
 };
 
@@ -50,9 +49,8 @@ take_blob(struct move *m, void *store, sx_locator at, uint32_t column, struct sx
     const struct sx_provider *bp = m->shard->table.blobs_p;
     struct fix *f = &m->fix[m->n_fix++];
     *f = (struct fix){m->n, column, m->bytes.n + 8};
-    int rc =
-        ((const struct sx_blobs_ops *)bp->ops)->get(bp->self, store, &at, 1, append_bytes, &m->bytes,
-                                                    err);
+    int rc = ((const struct sx_blobs_ops *)bp->ops)
+                 ->get(bp->self, store, &at, 1, append_bytes, &m->bytes, err);
     return rc == SX_ENOMEM ? sx_err_set(err, rc, "out of memory") : rc;
 }
 
@@ -75,7 +73,8 @@ static int is_affected(const struct eng_table *t, uint32_t row)
     return 0;
 }
 
-static int take_vector(struct move *m, uint32_t i, uint32_t row, const void **out, struct sx_err *err)
+static int
+take_vector(struct move *m, uint32_t i, uint32_t row, const void **out, struct sx_err *err)
 {
     const struct eng_table *t = &m->shard->table;
     const struct eng_column *c = t->columns[i];
@@ -165,7 +164,8 @@ static int move_apply(struct move *m, struct sx_err *err)
     for (uint32_t i = 0; i < m->n; i++)
         s->moved_bytes += sizeof(struct eng_row) + 4ull * m->n_columns;
     for (uint32_t c = 0; c < t->n_columns; c++)
-        s->moved_bytes += (uint64_t)t->staged.columns[c].n * (t->columns[c] ? t->columns[c]->row_bytes : 0);
+        s->moved_bytes +=
+            (uint64_t)t->staged.columns[c].n * (t->columns[c] ? t->columns[c]->row_bytes : 0);
     s->moved_bytes += m->bytes.n;
     eng_table_commit(t);
     eng_shard_publish(s);

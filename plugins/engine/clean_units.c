@@ -62,7 +62,10 @@ void eng_units_taken(struct eng_units *u, const struct eng_taker *k)
 
 uint32_t eng_units_end(const struct eng_units *u)
 {
-    return u->n ? ((u->n - 1) << SX_CHUNK_SHIFT) + u->at[u->n - 1].fill : 0;
+    uint32_t n = u->n;
+    while (n && !eng_unit_is_present(&u->at[n - 1]))
+        n--;
+    return n ? ((n - 1) << SX_CHUNK_SHIFT) + u->at[n - 1].fill : 0;
 }
 
 static struct eng_unit *unit_of(struct eng_units *u, uint32_t i)

@@ -56,14 +56,15 @@ void eng_units_init(struct eng_units *u, const struct sx_mem *mem);
 void eng_units_fini(struct eng_units *u);
 int eng_units_room(struct eng_units *u, uint32_t n); /* entries below n exist afterwards */
 struct eng_taker eng_units_taker(const struct eng_units *u, int reuse);
-/* The next number, or UINT32_MAX when all are in use. A chunk begins where it is a chunk's first. */
+/* The next number, or UINT32_MAX when all are in use. A chunk begins where it is a chunk's first.
+ */
 uint32_t eng_units_take(const struct eng_units *u, struct eng_taker *k);
 void eng_units_taken(struct eng_units *u, const struct eng_taker *k);
 /* One behind the highest entry of any chunk. */
 uint32_t eng_units_end(const struct eng_units *u);
 
 /* Entries of chunks. */
-void eng_units_put(struct eng_units *u, uint32_t number); /* new and alive */
+void eng_units_put(struct eng_units *u, uint32_t number);  /* new and alive */
 void eng_units_keep(struct eng_units *u, uint32_t number); /* once more alive */
 void eng_units_kill(struct eng_units *u, uint32_t number);
 /* Blobs of segments; n: bytes with head and padding. 0 for keep and kill: the average. */
@@ -73,8 +74,8 @@ void eng_units_kill_blob(struct eng_units *u, uint32_t segment, uint64_t n);
 
 /* At open: the absent ones of a manifest, and the rest LIVE below n. */
 int eng_units_restore(struct eng_units *u, uint32_t n, const uint32_t *absent, uint32_t n_absent);
-/* Numbers that a manifest must name absent, ascending, owned (release with mem); NULL with *n 0 when
- * there are none. Marks them in_checkpoint. -SX_ENOMEM by return. */
+/* Numbers that a manifest must name absent, ascending, owned (release with mem); NULL with *n 0
+ * when there are none. Marks them in_checkpoint. -SX_ENOMEM by return. */
 int eng_units_absent(struct eng_units *u, uint32_t **out, uint32_t *n);
 void eng_units_state(struct eng_units *u, uint32_t i, uint32_t state);
 void eng_units_skip(struct eng_units *u, uint32_t i); /* a free number is DROPPED; there is room */

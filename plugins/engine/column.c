@@ -144,10 +144,8 @@ struct stores {
     struct eng_absent vec_absent, loc_absent, blobs_absent; /* borrowed */
 };
 
-static int column_open(struct eng_shard *s,
-                       struct eng_column *c,
-                       const struct stores *at,
-                       struct sx_err *err)
+static int
+column_open(struct eng_shard *s, struct eng_column *c, const struct stores *at, struct sx_err *err)
 {
     struct eng *e = s->eng;
     char name[32];

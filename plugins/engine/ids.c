@@ -71,8 +71,8 @@ static inline uint64_t slot_of(const struct ids_table *t, uint64_t hash)
     return (uint64_t)(((unsigned __int128)hash * t->cap) >> 64);
 }
 
-/* The slot that holds the id (*row set), or the one where it would go (*row = ENG_NO_ROW): free, or of
- * a removed id. The table is never full. */
+/* The slot that holds the id (*row set), or the one where it would go (*row = ENG_NO_ROW): free, or
+ * of a removed id. The table is never full. */
 static uint64_t table_find(const struct eng_ids *m,
                            const struct ids_table *t,
                            const struct sx_id *id,
@@ -317,7 +317,8 @@ int eng_ids_settle(struct eng_ids *m)
 }
 
 /* The entry, if it is this row: an id that has come again points elsewhere. */
-static int table_remove(struct eng_ids *m, struct ids_table *t, const struct sx_id *id, uint32_t row)
+static int
+table_remove(struct eng_ids *m, struct ids_table *t, const struct sx_id *id, uint32_t row)
 {
     uint32_t there;
     uint64_t i = table_find(m, t, id, &there);

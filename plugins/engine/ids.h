@@ -3,8 +3,8 @@
  * Two structures over the row table, both derived (rebuilt from rows at open):
  *
  *  - a hash table of u32 row numbers (linear probing, at most 5/8 full, grown by building a new
- *    table and publishing it). A deleted id keeps pointing at its last, dead row, so a reader with an
- *    older view still finds its way; its entry goes when the chunk of that row does.
+ *    table and publishing it). A deleted id keeps pointing at its last, dead row, so a reader with
+ * an older view still finds its way; its entry goes when the chunk of that row does.
  *  - sorted runs of row numbers, newest run last, sizes growing geometrically towards the front; a
  *    run is immutable below the length that a view has seen and may be extended at its end by
  *    greater ids. One entry per id: an update re-points nothing here, the reader looks the id up

@@ -39,8 +39,8 @@ static void heap_down(struct eng_ids_cursor *c, uint32_t i)
     c->heap[i] = x;
 }
 
-/* The id at r->i or behind the holes that follow; 0 at the end. The entry is read once: it may become
- * a hole or point to another row of its id meanwhile. */
+/* The id at r->i or behind the holes that follow; 0 at the end. The entry is read once: it may
+ * become a hole or point to another row of its id meanwhile. */
 static int cursor_load(const struct eng_ids_cursor *c, struct ids_cursor_run *r)
 {
     struct sx_id tmp;

@@ -1,11 +1,11 @@
 /* Rows go, their ids stay: entries of the runs are pointed at other rows.
  *
  * An entry of a run is a row that has the id, not the newest one. Before a chunk of rows goes its
- * rows must not be found there. The pass walks all runs, and the destinations of merges under way, by
- * ascending id, a few thousand entries at a time, so it may be interrupted by puts and merges: what it
- * has been through stays through, because merging keeps order and entries made meanwhile lie in
- * chunks that stay. Entries change under readers: one store, old and new row have the same id, and
- * both stay readable until every reader of today has left. */
+ * rows must not be found there. The pass walks all runs, and the destinations of merges under way,
+ * by ascending id, a few thousand entries at a time, so it may be interrupted by puts and merges:
+ * what it has been through stays through, because merging keeps order and entries made meanwhile
+ * lie in chunks that stay. Entries change under readers: one store, old and new row have the same
+ * id, and both stay readable until every reader of today has left. */
 #include <string.h>
 
 #include "sextant/sx_text.h"

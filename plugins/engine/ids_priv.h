@@ -12,8 +12,8 @@
 
 /* --- hash -------------------------------------------------------------------------------- */
 
-/* A slot holds ~row, so that zeroed memory is an empty table; 1 (~ENG_GONE_ROW) is an entry that was
- * removed: probing goes on behind it. */
+/* A slot holds ~row, so that zeroed memory is an empty table; 1 (~ENG_GONE_ROW) is an entry that
+ * was removed: probing goes on behind it. */
 #define IDS_REMOVED 1u
 struct ids_table {
     const struct sx_mem *mem;

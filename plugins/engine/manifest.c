@@ -202,8 +202,8 @@ static uint64_t u64_of(struct sx_doc list, uint32_t i)
     return v.type == SX_DOC_U64 || (v.type == SX_DOC_I64 && v.v.i >= 0) ? v.v.u : UINT64_MAX;
 }
 
-static int
-get_absent(struct eng *e, struct sx_doc d, const char *key, struct eng_absent *out, struct sx_err *err)
+static int get_absent(
+    struct eng *e, struct sx_doc d, const char *key, struct eng_absent *out, struct sx_err *err)
 {
     struct sx_doc a = sx_doc_get(d, key), runs = sx_doc_get(a, "runs");
     uint32_t n = sx_doc_count(runs);

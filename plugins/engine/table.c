@@ -556,8 +556,7 @@ int eng_table_forget_rows(struct eng_table *t, uint32_t first, uint32_t n)
     }
     for (uint32_t i = 0; i < t->n_columns; i++) {
         struct eng_column *c = t->columns[i];
-        struct eng_row_of *m =
-            c ? atomic_load_explicit(&c->row_of, memory_order_relaxed) : NULL;
+        struct eng_row_of *m = c ? atomic_load_explicit(&c->row_of, memory_order_relaxed) : NULL;
         for (uint32_t row = first; c && row < first + n; row++) {
             uint32_t node = eng_table_loc(t, i, row);
             if (node == ENG_NO_LOC || !row_of_has(m, node >> SX_CHUNK_SHIFT))
@@ -663,11 +662,8 @@ static int append_at(const struct sx_provider *p,
 }
 
 /* Takes back what append_at() may have done. */
-static void take_back(const struct sx_provider *p,
-                      void *store,
-                      uint64_t next,
-                      const uint32_t *numbers,
-                      uint32_t n)
+static void take_back(
+    const struct sx_provider *p, void *store, uint64_t next, const uint32_t *numbers, uint32_t n)
 {
     rops(p)->cut(p->self, store, next);
     for (uint32_t i = 0; i < n; i++) {
@@ -678,8 +674,8 @@ static void take_back(const struct sx_provider *p,
 }
 
 /* Counts what a put has written, alive or not yet. */
-static int count_written(struct eng_units *u, const sx_locator *locs, const struct sx_str *blobs,
-                         uint32_t n)
+static int
+count_written(struct eng_units *u, const sx_locator *locs, const struct sx_str *blobs, uint32_t n)
 {
     uint32_t most = 0;
     for (uint32_t i = 0; i < n; i++)
@@ -741,8 +737,8 @@ static int reuses_nodes(const struct eng_column *c, uint32_t chunk)
 
 static int unlinked_room(struct eng_column *c, uint32_t n)
 {
-    uint32_t cap = c->cap_unlinked * 2 > c->n_unlinked + n ? c->cap_unlinked * 2
-                                                           : c->n_unlinked + n + 16;
+    uint32_t cap =
+        c->cap_unlinked * 2 > c->n_unlinked + n ? c->cap_unlinked * 2 : c->n_unlinked + n + 16;
     if (c->n_unlinked + n <= c->cap_unlinked)
         return 0;
     struct eng_run *p = c->nodes.mem->resize(c->nodes.mem, c->unlinked, cap * sizeof(*p));
@@ -788,8 +784,8 @@ static int put_column(struct eng_table *t,
     st->columns[ci].taker = eng_units_taker(&c->nodes, 1);
     int rc = take_nodes(c, &st->columns[ci].taker, nodes, have);
     if (rc != 0)
-        return sx_err_set(err, rc, rc == SX_ENOMEM ? "out of memory"
-                                                   : "the shard's vector numbers are used up");
+        return sx_err_set(
+            err, rc, rc == SX_ENOMEM ? "out of memory" : "the shard's vector numbers are used up");
     uint64_t loc_at = ((uint64_t)have * c->row_bytes + 63) & ~63ull;
     if (c->blobs) { /* the blobs first: their locators are the rows */
         rc = put_blobs(t, c, ci, rows, n, have, err);
@@ -852,8 +848,8 @@ static int put_payloads(struct eng_table *t,
     return 0;
 }
 
-/* Appends n copies of an entry below 64 bytes, in the chunk `chunk` from its start when that has to be
- * begun. */
+/* Appends n copies of an entry below 64 bytes, in the chunk `chunk` from its start when that has to
+ * be begun. */
 static int pad(const struct eng_table *t,
                void *store,
                const void *entry,
@@ -879,8 +875,8 @@ static const uint32_t no_loc = ENG_NO_LOC;
 /* Full chunks first: the open one must be the last that is written. */
 int eng_table_fill_column(struct eng_table *t, struct eng_column *c, struct sx_err *err)
 {
-    uint32_t open = t->chunks.next % SX_CHUNK_ROWS ? (uint32_t)(t->chunks.next >> SX_CHUNK_SHIFT)
-                                                   : UINT32_MAX;
+    uint32_t open =
+        t->chunks.next % SX_CHUNK_ROWS ? (uint32_t)(t->chunks.next >> SX_CHUNK_SHIFT) : UINT32_MAX;
     int rc = 0;
     for (uint32_t pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; rc == 0 && i < t->chunks.n; i++) {
@@ -1025,7 +1021,8 @@ static int put_begin(struct eng_table *t,
     return 0;
 }
 
-static int put_room(struct eng_table *t, const struct eng_new_row *rows, uint32_t n, struct sx_err *err)
+static int
+put_room(struct eng_table *t, const struct eng_new_row *rows, uint32_t n, struct sx_err *err)
 {
     int rc = eng_units_room(&t->chunks, eng_table_view_chunks(t));
     (void)rows;
@@ -1178,8 +1175,8 @@ void eng_table_commit(struct eng_table *t)
             __atomic_store_n(&c->n_nodes, end > c->n_nodes ? end : c->n_nodes, __ATOMIC_RELEASE);
             c->in_step = c->next_in_step;
         }
-        /* Not earlier: numbers of nodes come back, so a search may look at one of them, and the row it
-         * leads to has to be there. */
+        /* Not earlier: numbers of nodes come back, so a search may look at one of them, and the row
+         * it leads to has to be there. */
         for (uint32_t k = 0; k < t->n_columns; k++) {
             struct eng_column *c = t->columns[k];
             for (uint32_t i = 0; c && !c->in_step && i < st->n_new; i++) {
@@ -1322,10 +1319,10 @@ static int count_blobs(struct eng_table *t,
         if (segment >= c->segments.n || c->segments.at[segment].state == ENG_UNIT_FREE)
             return sx_err_set(err, SX_ECORRUPT, "vector %u lies in segment %u, which is absent",
                               nodes[i], segment);
-        int rc = c->segments.at[segment].live < SAMPLE
-                     ? bops(t->blobs_p)->get(t->blobs_p->self, c->blobs, &at, 1, sample_one, &room,
-                                             err)
-                     : 0;
+        int rc =
+            c->segments.at[segment].live < SAMPLE
+                ? bops(t->blobs_p)->get(t->blobs_p->self, c->blobs, &at, 1, sample_one, &room, err)
+                : 0;
         if (rc != 0)
             room = 8; /* damaged: whoever reads it says so */
         eng_units_keep_blob(&c->segments, segment, room);
@@ -1407,8 +1404,7 @@ int eng_table_rebuild(struct eng_table *t, struct sx_err *err)
                 rc = sx_err_set(err, SX_ECORRUPT, "row %u: its payload's segment %u is absent", row,
                                 segment);
             else
-                eng_units_keep_blob(&t->segments, segment,
-                                    (r->flags >> ENG_ROW_ROOM_SHIFT) * 8ull);
+                eng_units_keep_blob(&t->segments, segment, (r->flags >> ENG_ROW_ROOM_SHIFT) * 8ull);
         }
     }
     t->n_live = n;

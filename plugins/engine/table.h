@@ -20,8 +20,8 @@
 #include "ids.h"
 
 #define ENG_ROW_UUID 1u
-/* flags from here on: what the payload takes in its segment, in units of 8 bytes, so that a death can
- * be counted without touching the payload. */
+/* flags from here on: what the payload takes in its segment, in units of 8 bytes, so that a death
+ * can be counted without touching the payload. */
 #define ENG_ROW_ROOM_SHIFT 8u
 
 struct eng_row {
@@ -51,8 +51,8 @@ struct eng_sides {
     struct eng_chunk_side side[];
 };
 
-/* node -> newest row of one column, u32 chunks in memory; ENG_NO_ROW = nobody's. Replaced as a whole
- * when a chunk comes or goes (NULL). */
+/* node -> newest row of one column, u32 chunks in memory; ENG_NO_ROW = nobody's. Replaced as a
+ * whole when a chunk comes or goes (NULL). */
 struct eng_row_of {
     uint32_t n_chunks, pad;
     uint8_t *chunks[];
@@ -220,9 +220,9 @@ extern const char eng_keep_mark;
 #define ENG_KEEP ((const void *)&eng_keep_mark)
 /* One change in two steps, so that it happens whole or not at all. Stage does everything that can
  * fail: bytes go into the stores, beyond what any reader is told of. Then the log record is
- * appended; then commit, which cannot fail, makes the change part of the table, or abort, which takes
- * the staged rows back. Replay goes the same way without the log. A move is a change without number:
- * `number` is the last one, the rows keep their versions.
+ * appended; then commit, which cannot fail, makes the change part of the table, or abort, which
+ * takes the staged rows back. Replay goes the same way without the log. A move is a change without
+ * number: `number` is the last one, the rows keep their versions.
  *
  * Every id at most once. */
 int eng_table_stage_put(struct eng_table *t,

@@ -3,7 +3,8 @@
  * Readers take the table with one acquire load inside their epoch and never lock. The writer adds
  * an entry behind the table's n and then raises n, or publishes a copy when the table is full or an
  * entry goes or comes in the middle (an entry readers have seen never changes under them); the old
- * copy is released when every epoch that could see it has ended. A file's memory goes the same way, so a chunk that was dropped stays readable for whoever was reading it.
+ * copy is released when every epoch that could see it has ended. A file's memory goes the same way,
+ * so a chunk that was dropped stays readable for whoever was reading it.
  *
  * An operation (struct store_op) lists the files one append touches, new ones included. They enter
  * the table at commit; abort removes the new ones and forgets what was staged in the others. */

@@ -22,11 +22,12 @@
  *   name.0000002a.crc  | head page 4 096 | u32 per full block, in order |
  *
  * A data file is 64 KiB long when it is made and doubles up to 4 MiB, then grows by 4 MiB: ten rows
- * cost 64 KiB of disk, and no file holds more than 4 MiB that nobody uses; its address range has full length from the start, so no byte of it ever moves. The side file is made
- * with the first full block: small stores have none. When a segment is left for the next one it is
- * *sealed*: its last, partial block gets an entry too and both files are cut to their exact length,
- * which from then on says how much data it holds. (A full chunk is row_size whole blocks and needs
- * no such care.)
+ * cost 64 KiB of disk, and no file holds more than 4 MiB that nobody uses; its address range has
+ * full length from the start, so no byte of it ever moves. The side file is made with the first
+ * full block: small stores have none. When a segment is left for the next one it is *sealed*: its
+ * last, partial block gets an entry too and both files are cut to their exact length, which from
+ * then on says how much data it holds. (A full chunk is row_size whole blocks and needs no such
+ * care.)
  *
  * Power cuts. Everything up to the durable mark has been through fdatasync; everything beyond it
  * may be present, torn or missing in any order, and open() cuts it off. An append after that writes

@@ -1,12 +1,12 @@
-/* Space comes back: a collection is overwritten until its row numbers have come round several times,
- * under readers, with restarts in between, and compared with a model all the while. Numbers come
- * round in a build with SX_SMALL_CHUNKS (64 rows a chunk, 96 chunks); in any other build the same
- * program checks the same content over whole chunks. */
+/* Space comes back: a collection is overwritten until its row numbers have come round several
+ * times, under readers, with restarts in between, and compared with a model all the while. Numbers
+ * come round in a build with SX_SMALL_CHUNKS (64 rows a chunk, 96 chunks); in any other build the
+ * same program checks the same content over whole chunks. */
 /* needs: plugins/engine/ plugins/distance-basic/ plugins/index-flat/ plugins/storage-mmap/
  * needs: plugins/storage-ram/ plugins/storage-common/ kernel/ */
-#include "engine_fixture.h"
-
 #include <time.h>
+
+#include "engine_fixture.h"
 
 #ifdef SX_SMALL_CHUNKS
 #define IDS      700u
@@ -24,7 +24,7 @@
     "{\"vectors\":{\"a\":{\"size\":4,\"distance\":\"Dot\"},\"m\":{\"size\":4,\"distance\":"        \
     "\"Dot\",\"multivector_config\":{\"comparator\":\"max_sim\"}}},\"sparse_vectors\":{\"s\":{}}}"
 
-static uint32_t model[IDS];   /* version of the vectors, 0 = no such point */
+static uint32_t model[IDS];    /* version of the vectors, 0 = no such point */
 static uint32_t payloads[IDS]; /* version of the payload */
 static uint32_t n_points, clock_now;
 static uint64_t rng, written;
@@ -59,12 +59,16 @@ static float *filled(struct sx_arena *arena, uint32_t n, float x)
 }
 
 /* m has one to three rows, s one to four entries; now and then one of them is missing. */
-static uint32_t vectors_of(struct sx_arena *arena, uint32_t id, uint32_t version, struct sx_vec_in *v)
+static uint32_t
+vectors_of(struct sx_arena *arena, uint32_t id, uint32_t version, struct sx_vec_in *v)
 {
     float x = (float)version;
     uint32_t n = 1, *indices = sx_arena_alloc(arena, 4 * sizeof(*indices));
-    v[0] = (struct sx_vec_in){
-        .kind = SX_VEC_DENSE, .dim = DIM, .rows = 1, .data = filled(arena, DIM, x), .name = {"a", 1, 0}};
+    v[0] = (struct sx_vec_in){.kind = SX_VEC_DENSE,
+                              .dim = DIM,
+                              .rows = 1,
+                              .data = filled(arena, DIM, x),
+                              .name = {"a", 1, 0}};
     if ((id + version) % 5)
         v[n++] = (struct sx_vec_in){.kind = SX_VEC_MULTI,
                                     .dim = DIM,
@@ -207,8 +211,9 @@ static void check_page(const struct sx_record_list *l, uint8_t *seen, int agains
     for (uint32_t i = 0; i < l->n; i++) {
         const struct sx_record *r = &l->records[i];
         if (!check_record(r, against_model))
-            fail_msg("point %u: %u vectors, first %f, payload %llu; model %u, %u", (unsigned)r->id.lo,
-                     r->n_vectors, r->n_vectors ? (double)r->vectors[0].data[0] : 0.0,
+            fail_msg("point %u: %u vectors, first %f, payload %llu; model %u, %u",
+                     (unsigned)r->id.lo, r->n_vectors,
+                     r->n_vectors ? (double)r->vectors[0].data[0] : 0.0,
                      (unsigned long long)sx_doc_num(sx_doc_get(r->payload, "v")).v.u,
                      model[r->id.lo % IDS], payloads[r->id.lo % IDS]);
         assert_false(seen[r->id.lo]);

@@ -6,9 +6,10 @@
  *
  * Files. Every file starts with struct sx_file_head in a 4 096-byte page; data follows. Rows lie in
  * one file per chunk, "<name>.<chunk, 8 hex digits>"; blobs in segments "<name>.<segment, 8 hex>".
- * A file starts at 64 KiB and grows as it is used. Beside each lies "<file>.crc": for every full 64 KiB block
- * of data, in order, u32 CRC32C, written when the block is full and flushed before it counts as
- * durable; the last, partial block is covered by the tail CRC the engine keeps in its manifest.
+ * A file starts at 64 KiB and grows as it is used. Beside each lies "<file>.crc": for every full 64
+ * KiB block of data, in order, u32 CRC32C, written when the block is full and flushed before it
+ * counts as durable; the last, partial block is covered by the tail CRC the engine keeps in its
+ * manifest.
  *
  * Durability. `known` is what the engine's manifest says is durable. open() cuts everything beyond
  * it: the log appends it again. After flush's callback everything below the asked mark survives a
@@ -67,8 +68,9 @@ struct sx_store_id {
     uint64_t generation;
 };
 
-/* What is durable of one store, as the manifest keeps it: count is bytes, or the number the next row
- * would take (the open chunk's last row and one); tail_crc is the CRC32C of the data bytes of the last, partial 64 KiB block (0 when the end is a block's end). */
+/* What is durable of one store, as the manifest keeps it: count is bytes, or the number the next
+ * row would take (the open chunk's last row and one); tail_crc is the CRC32C of the data bytes of
+ * the last, partial 64 KiB block (0 when the end is a block's end). */
 struct sx_store_mark {
     uint64_t count;
     uint32_t tail_crc, pad;
