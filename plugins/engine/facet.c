@@ -7,9 +7,10 @@
  *   field:    number <- string  the numbers of the field's values, kept with the field
  *   request:  number -> entry   in the accumulator
  *
- * So a request hashes each value once and then counts by two array lookups a value and part: for
- * 1 000 values in 16 parts 7 us instead of 400. Both tables are bounded (a field of many values
- * gains little and would pay 50 bytes for each); beyond the bounds strings are hashed.
+ * So a request hashes each value once and then counts by two array lookups a value and part: of
+ * 1 000 values in 16 parts, under a mask of one row in a hundred, the first request takes 1 100 us
+ * and every other 200. Both tables are bounded (a field of many values gains little and would pay
+ * some 50 bytes for each); beyond the bounds strings are hashed.
  *
  * The field's numbers are an immutable snapshot that only ever grows: who needs more of them makes
  * a longer copy and swaps it in, or starts over when another was faster. A number once given stays,
@@ -116,17 +117,17 @@ void eng_facet_destroy(struct eng_facet *k)
     mem->release(mem, k);
 }
 
-/* Room for one more entry and a table at most half full. */
-static int room(struct eng_facet *k)
+/* Room for `cap` entries, in a table at most half full. */
+static int grow(struct eng_facet *k, uint32_t cap)
 {
-    uint32_t cap = k->cap != 0 ? k->cap * 2 : 64, mask = cap * 2 - 1;
+    uint32_t mask = 127;
     struct entry *ent;
     uint32_t *slot;
 
-    if (k->n < k->cap)
-        return SX_OK;
     if (cap > UINT32_MAX / 4)
         return SX_ENOMEM;
+    while (mask + 1 < 2 * cap)
+        mask = 2 * mask + 1;
     ent = k->mem->resize(k->mem, k->ent, (uint64_t)cap * sizeof(*ent));
     if (ent == NULL)
         return SX_ENOMEM;
@@ -146,6 +147,11 @@ static int room(struct eng_facet *k)
     k->mask = mask;
     k->cap = cap;
     return SX_OK;
+}
+
+static int room(struct eng_facet *k)
+{
+    return k->n < k->cap ? SX_OK : grow(k, k->cap != 0 ? 2 * k->cap : 64);
 }
 
 static int same(uint32_t kind, const struct entry *a, const struct entry *b)
@@ -280,6 +286,9 @@ void eng_facet_codes(struct eng_facet *k, uint32_t n_codes)
 {
     struct facet_map *m, *none = NULL;
 
+    k->map = NULL;
+    if (k->part == NULL)
+        return; /* bytes that belong to no index */
     /* pairs with the exchange below */
     k->map = atomic_load_explicit(&k->part->codes, memory_order_acquire);
     if (k->map != NULL || n_codes == 0 || n_codes > CODES_MAX)
@@ -500,10 +509,14 @@ int eng_facet_chunk(struct eng_facet *k,
                     const struct eng_bits *bits,
                     struct eng_bits *rest)
 {
+    const struct facet_dict *d = atomic_load_explicit(&f->dict, memory_order_acquire);
     const struct field_list *l = eng_field_list(f);
     struct eng_bits left = *bits;
     uint32_t lo, hi;
 
+    /* As many values as there were in other requests, probably. */
+    if (k->cap == 0 && d != NULL && d->n > 64 && grow(k, d->n) != SX_OK)
+        return SX_ENOMEM;
     eng_bits_clip(&left, 0, fill);
     for (uint32_t i = eng_field_first(l, chunk); i < l->n && f->ops->facet != NULL; i++) {
         struct eng_bits mine;
@@ -582,7 +595,7 @@ int eng_facet_doc(struct eng_facet *k, struct sx_doc payload)
             k->ent[i].doc = 0;
         k->doc = 1;
     }
-    (void)sx_path_each(&k->schema->path, payload, doc_value, k);
+    (void)eng_path_each(&k->schema->path, payload, doc_value, k);
     return k->failed ? SX_ENOMEM : SX_OK;
 }
 

@@ -155,6 +155,10 @@ int eng_value_int(const struct sx_value *v, int64_t *out);
 int eng_value_float(const struct sx_value *v, double *out);
 int eng_value_time(const struct sx_value *v, int64_t *us); /* microseconds */
 
+/* As sx_path_values() and sx_path_each(), faster where keys lead to one value. */
+int eng_path_values(const struct sx_path *path, struct sx_doc doc, sx_value_fn fn, void *arg);
+int eng_path_each(const struct sx_path *path, struct sx_doc doc, sx_value_fn fn, void *arg);
+
 /* The start of an order in the terms of the index: 0 when none was given; 1 and the smallest value
  * not before it (asc) or the largest not after it (desc), in bound->i (integer, datetime) or
  * bound->f; -1 when no value of the type qualifies. */
