@@ -712,6 +712,10 @@ int eng_table_stage_put(struct eng_table *t,
     struct eng *e = t->eng;
     struct eng_staged *st = &t->staged;
     uint32_t first;
+    if (n == 0) { /* selected nothing */
+        eng_table_stage_nothing(t, number);
+        return 0;
+    }
     int rc = settle(t, err);
 
     if (rc != 0)

@@ -17,8 +17,7 @@ import pytest
 
 from facts import (U64, UUID, V, build, count, crash, create, get, ids, index, indexed_points, match,
                    must, must_not, payload, payloads, post, put, refused, retrieve, schema_of, scroll,
-                   settles,
-                   states)
+                   settles, states)
 from harness import Http
 
 QUERY = "/collections/{}/points/query"

@@ -2,8 +2,7 @@
 import pytest
 
 from facts import (UUID, build, crash, create, get, ids, index, indexed_points, indexed_states, match,
-                   must,
-                   post, put, refused, schema_of, settles)
+                   must, post, put, refused, schema_of, settles)
 
 JSON_ERROR = "Format error in JSON body: "
 BODY_ERROR = "Validation error in JSON body: "

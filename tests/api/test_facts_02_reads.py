@@ -2,8 +2,8 @@
 import pytest
 
 from facts import (UUID, V, build, collection, count, create, get, ids, index, indexed_states,
-                   is_indexed,
-                   match, must, must_not, post, put, refused, refused_like, retrieve, scroll, states)
+                   is_indexed, match, must, must_not, post, put, refused, refused_like, retrieve,
+                   scroll, states)
 
 QUERY_ERROR = "Deserialize error in query parameters: "
 JSON_ERROR = "Format error in JSON body: "

@@ -585,9 +585,9 @@ static void check_all(struct model *m, uint32_t n_leaves)
         check_points(m, chunk, chunk_fill(n_rows, chunk));
     }
     if (has_facets(m->schema))
-        check_facet(m, end);
+        check_facet(m, below(m, 3) || end == 0 ? end : below(m, end));
     if (has_order(m->schema))
-        check_order(m, end);
+        check_order(m, below(m, 3) || end == 0 ? end : below(m, end));
     sx_epoch_leave();
 }
 
