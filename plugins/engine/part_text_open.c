@@ -234,7 +234,7 @@ static int add_element(void *arg, const struct sx_value *v)
 
     if (v->num.type != SX_DOC_OBJ)
         return 0;
-    rc = sx_path_each(&rest, v->doc, add_value, o);
+    rc = eng_path_each(&rest, v->doc, add_value, o);
     if (rc == SX_OK && o->add.tok != o->add.from)
         rc = end_unit(o);
     return rc;
@@ -247,8 +247,8 @@ static int add_row(struct eng_tx_open *o, struct sx_doc payload)
     int rc;
 
     if (s->nested_steps != 0)
-        return sx_path_values(&array, payload, add_element, o);
-    rc = sx_path_each(&s->path, payload, add_value, o);
+        return eng_path_values(&array, payload, add_element, o);
+    rc = eng_path_each(&s->path, payload, add_value, o);
     return rc == SX_OK && o->add.n_strings != 0 ? end_unit(o) : rc;
 }
 

@@ -772,6 +772,37 @@ static void test_ends_early(void **state)
     free_docs();
 }
 
+/* Phrases that begin like their middle, in texts of two words. */
+static void test_overlapping_phrases(void **state)
+{
+    struct part p;
+    uint32_t hits = 0;
+
+    (void)state;
+    for (n_docs = 0; n_docs < 200; n_docs++) {
+        char json[256] = "{\"t\": \"";
+
+        for (uint32_t n = below(24); n > 0; n--)
+            strcat(json, below(2) ? "a " : "b ");
+        strcat(json, "\"}");
+        docs[n_docs] = fk_doc(json);
+    }
+    part_begin(&p, "t", "{\"type\": \"text\", \"phrase_matching\": true}");
+    part_fill(&p, 300, 1);
+    part_seal(&p, 0, 300);
+    for (uint32_t i = 0; i < 200; i++) {
+        char text[64] = "";
+
+        for (uint32_t n = 2 + below(8); n > 0; n--)
+            strcat(text, below(2) ? "a " : "b ");
+        hits += (uint32_t)ask(
+            &p, leaf_of(&p, SX_MATCH_PHRASE, sx_arena_strdup(&p.arena, text, strlen(text))));
+    }
+    assert_true(hits > 50);
+    part_end(&p);
+    free_docs();
+}
+
 /* Rows without strings between those with some cost nothing, nor do they shift them. */
 static void test_sparse_rows(void **state)
 {
@@ -1061,11 +1092,17 @@ static void test_beside_readers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_documents), cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_long_documents),    cmocka_unit_test(test_bitmaps),
-        cmocka_unit_test(test_many_tokens),       cmocka_unit_test(test_ends_early),
-        cmocka_unit_test(test_sparse_rows),       cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_short_memory),      cmocka_unit_test(test_beside_readers),
+        cmocka_unit_test(test_against_documents),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_long_documents),
+        cmocka_unit_test(test_bitmaps),
+        cmocka_unit_test(test_many_tokens),
+        cmocka_unit_test(test_ends_early),
+        cmocka_unit_test(test_overlapping_phrases),
+        cmocka_unit_test(test_sparse_rows),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_short_memory),
+        cmocka_unit_test(test_beside_readers),
     };
     const char *text = getenv("SX_TEST_SEED");
     struct timespec t;
