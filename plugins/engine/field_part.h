@@ -133,7 +133,7 @@ int eng_grow_room(struct eng_grow *g, const struct eng *e, uint32_t n);
 void *eng_grow_read(const struct eng_grow *g); /* [A] acquire */
 void eng_grow_fini(struct eng_grow *g, const struct eng *e);
 
-/* facet.c, for kinds: adds n points to the count of a value. 0 or SX_ENOMEM. */
+/* facet.c, field_facet.c, for kinds: adds n points to the count of a value. 0 or SX_ENOMEM. */
 int eng_facet_add_str(struct eng_facet *k, struct sx_str v, uint64_t n);
 int eng_facet_add_int(struct eng_facet *k, int64_t v, uint64_t n);
 int eng_facet_add_uuid(struct eng_facet *k, const struct sx_id *v, uint64_t n);

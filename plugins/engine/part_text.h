@@ -27,8 +27,9 @@
  * is in the posting, up to 4 096 are a list, more a bitmap. The slices are kept where postings do
  * not tell all: for phrases, and for nested indexes (are all tokens in one element, how often).
  * Positions in the postings would be as long (a byte a token and one a row, against two a token),
- * and a phrase of frequent words would have to decode them from the beginning. Sections, each
- * 8-aligned, in this order; their lengths follow from the head:
+ * and a phrase of frequent words would have to decode them from the beginning. Of package summaries
+ * (7 tokens a row) a token takes 2.6 bytes; 5.1 with phrases, 4.0 with scores, 6.6 with both.
+ * Sections, each 8-aligned, in this order; their lengths follow from the head:
  *
  *   head | bitmaps | postings | string offsets | tf offsets | large tf | units by row
  *        | slices by unit | codes | lists | lengths by unit | tf | text

@@ -23,6 +23,14 @@ from harness import Http
 QUERY = "/collections/{}/points/query"
 
 
+@pytest.fixture(autouse=True)
+def running(server):
+    """One test that ends the server fails by itself, not all after it."""
+    if not server.alive():
+        server.http.close()
+        server.start()
+
+
 # --- payload fidelity ------------------------------------------------------------------------------
 
 # sent as text, read back as text; None where it must come back as it was sent
@@ -573,13 +581,17 @@ def test_update_vectors_merges_repeats_and_restores(server, http, name):
     assert found("a") == [] and answer["status"] == "completed"
 
 
-def test_vector_names_with_a_crash_between_each_step(server, http, name):
+@pytest.mark.parametrize("between", ["crash", "restart", "both"])
+def test_vector_names_with_a_start_between_each_step(server, http, name, between):
     base = f"/collections/{name}"
 
     def step(method, path, body=None):
         answer = http.ok(method, f"{base}{path}?wait=true", body)
         assert answer["status"] == "completed"
-        crash(server)
+        if between != "restart":
+            crash(server)
+        if between != "crash":
+            server.restart()
 
     def vectors():
         params = http.ok("GET", base)["config"]["params"]
@@ -663,6 +675,60 @@ def test_the_first_write_may_change_nothing(server, http, name, before):
         else:
             assert status == 200 and answer["result"]["status"] == "completed", (path, body, answer)
         assert payloads(http, name) == ({} if before == "new collection" else {1: {"p": 1}})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_vector_names(server, http, name, seed):
+    """Names come and go, with points, crashes and restarts between, against a model."""
+    rng = random.Random(2000 + seed)
+    create(http, name, {"": {"size": 2, "distance": "Dot"}})
+    names, model = {}, {}
+    forms = {"d2": {"dense": {"size": 2, "distance": "Dot"}},
+             "d3": {"dense": {"size": 3, "distance": "Euclid"}},
+             "s": {"sparse": {}}, "m": {"dense": {"size": 2, "distance": "Dot", "multivector_config": {
+                 "comparator": "max_sim"}}}}
+    values = {"d2": lambda: [rng.random(), 0.5], "d3": lambda: [rng.random(), 0.5, 2.0], "m": lambda: [
+        [rng.random(), 1.5], [2.5, 1.0], [0.5, 0.0]],
+        "s": lambda: {"indices": [rng.randrange(9)], "values": [rng.random()]}}
+
+    def as_f32(v):
+        if isinstance(v, dict):
+            return v["indices"], as_f32(v["values"])
+        return np.float32(v).tolist()
+
+    def check():
+        got = {p["id"]: p["vector"] for p in scroll(http, name, {"with_vector": True})["points"]}
+        got = {i: {"": v} if isinstance(v, list) else v for i, v in got.items()}  # alone it has no name
+        assert {i: {k: as_f32(v) for k, v in vs.items()} for i, vs in got.items()} == {
+            i: {k: as_f32(v) for k, v in vs.items()} for i, vs in sorted(model.items())}
+        for k in list(names) + [""]:
+            assert ids(http, name, must({"has_vector": k})) == [i for i in sorted(model)
+                                                                if k in model[i]]
+
+    for step in range(60):
+        what, k = rng.randrange(8), rng.choice("xyz")
+        if what < 2 and k not in names:
+            form = rng.choice(list(forms))
+            http.ok("PUT", f"/collections/{name}/vectors/{k}?wait=true", forms[form])
+            names[k] = form
+        elif what < 4:
+            http.ok("DELETE", f"/collections/{name}/vectors/{k}?wait=true")
+            names.pop(k, None)
+            for vectors in model.values():
+                vectors.pop(k, None)
+        elif what < 6:
+            i = rng.randrange(8)
+            model[i] = {"": [float(i), 1.0]} | {k: values[f]() for k, f in names.items()
+                                                if rng.random() < 0.6}
+            put(http, name, [{"id": i, "vector": model[i]}])
+        elif what == 6 and k in names and model:
+            i, v = rng.choice(list(model)), values[names[k]]()
+            http.ok("PUT", f"/collections/{name}/points/vectors?wait=true",
+                    {"points": [{"id": i, "vector": {k: v}}]})
+            model[i][k] = v
+        else:
+            rng.choice([lambda: crash(server), server.restart])()
+        check()
 
 
 # --- indexes beside writes, and after a crash --------------------------------------------------------

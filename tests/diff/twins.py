@@ -37,7 +37,8 @@ from quick import Quick, end_cleanly, write_image  # noqa: E402
 
 SESSION = 150
 CHUNK = 65536
-SETTINGS = {"log_level": "WARN", "SEXTANT__PLUGINS__ENGINE__CHECKPOINT_LOG_MB": 1}
+SETTINGS = {"log_level": "WARN", "SEXTANT__PLUGINS__ENGINE__CHECKPOINT_LOG_MB": 1,
+            "service.http_keep_alive_timeout_sec": 3600}  # a stopped client is no error
 IDLE_MS = "SEXTANT__PLUGINS__ENGINE__CHECKPOINT_IDLE_MS"
 READS = ("scroll", "count", "facet", "query", "retrieve")
 
@@ -75,6 +76,14 @@ def numbers(answer):
 
 def shown(answer):
     return json.dumps(answer, sort_keys=True, ensure_ascii=False)[:500]
+
+
+def difference(a, b):
+    """Where two answers begin to differ."""
+    a, b = (x if isinstance(x, str) else json.dumps(x, sort_keys=True, ensure_ascii=False) for x in (a, b))
+    at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    lo = max(0, at - 200)
+    return f"at {at}:\n  twin   ...{a[lo:at + 200]}\n  killed ...{b[lo:at + 200]}"
 
 
 def in_any_order(op, answer):
@@ -140,13 +149,15 @@ class Twins:
 
     def compare(self, op, a, b, why=""):
         wrote = op["do"] in sequence.WRITES
+        if a[0] != b[0]:
+            raise Disagree(f"{sequence.shown(op)}{why}\n  twin   {shown(a)}\n  killed {shown(b)}")
         if wrote:
             na, nb = numbers(a), numbers(b)
             if [n + self.shift for n in na] != nb:
                 raise Disagree(f"{sequence.shown(op)}{why}: operation numbers {nb}, the twin {na}")
             a, b = without_number(a), without_number(b)
         if a != b and in_any_order(op, a) != in_any_order(op, b):
-            raise Disagree(f"{sequence.shown(op)}{why}\n  twin   {shown(a)}\n  killed {shown(b)}")
+            raise Disagree(f"{sequence.shown(op)}{why}\n  {difference(a, b)}")
 
     def both(self, op, why="", wait=True):
         self.counts[op["do"]] += 1
@@ -165,7 +176,7 @@ class Twins:
     def info(self, why):
         a, b = (state_of_info(s.http) for s in (self.a, self.b))
         if a != b:
-            raise Disagree(f"GET /collections/c{why}\n  twin   {a}\n  killed {b}")
+            raise Disagree(f"GET /collections/c{why}\n  {difference(a, b)}")
 
     def restart(self, how):
         self.journal.event(how)
@@ -213,7 +224,8 @@ class Twins:
             self.compare(op, a, ask(self.b.http, op), " (again after the kill)")
         elif found not in (before, after):
             raise Disagree(f"{sequence.shown(op)} (killed meanwhile): half of it\n"
-                           f"  before {before[:3000]}\n  after  {after[:3000]}\n  found  {found[:3000]}")
+                           f"  to the state before: {difference(before, found)}\n"
+                           f"  to the one after: {difference(after, found)}")
         else:
             self.learn_shift()
 
@@ -263,7 +275,8 @@ class Twins:
                 s.kill()
             shutil.copytree(s.dir, self.keep / who, dirs_exist_ok=True)
         (self.keep / "history.txt").write_text("\n".join(self.journal.lines) + f"\n\n{e}\n")
-        print(f"--- session {self.name}: {e}\n{self.b.log(25)}\nhistory and directories in {self.keep}",
+        log = [x for x in self.b.log(40).splitlines() if "ERROR" in x or "panic" in x or "rror:" in x]
+        print(f"--- session {self.name}: {str(e)[:4000]}\n{log}\nhistory and directories in {self.keep}",
               flush=True)
 
 

@@ -1,16 +1,108 @@
-/* Any bytes as the sealed form of a text index: what the check lets through can be asked anything
- * without a step outside of it.
+/* Bytes as the sealed form of a text index: what the check lets pass can be asked anything without
+ * a step outside of it.
  *
- * The first byte picks the options of the index; the rest is taken as the bytes of a part, but for
- * the flags of its head, which are those of the options: so that inputs get past them. */
+ * Byte 0 picks the options of the index. Byte 1, bit 0: the rest is the part; else a part of some
+ * documents is taken, and the rest changes it: two bytes of place (modulo the length) and one to
+ * exclusive-or, again and again. A part as it was made passes. */
 /* needs: plugins/engine/part_text*.c */
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "sextant/sx_json.h"
+
 #include "engine/part_text.h"
+#include "engine/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define OPTIONS 8u
+
+static const char *const texts[] = {
+    "{\"o\": [{\"t\": \"a quick fox\"}, {\"t\": [\"fox dog\", \"a dog\"]}]}",
+    "{\"o\": [{\"t\": \"getUserName of a fox\"}]}",
+    "{\"o\": [{\"t\": \"\"}, {\"t\": \"fox\"}]}",
+    "{\"o\": []}",
+};
+
+/* A part of each kind: the last ones have postings that are bitmaps, and large frequencies. */
+static struct {
+    struct eng_field_schema schema;
+    struct sx_buf bytes;
+} made[2 * OPTIONS];
+
+/* One thread, so that nobody looks at what is retired. */
+static void retire(void (*fn)(void *arg), void *arg)
+{
+    fn(arg);
+}
+
+static const struct sx_epoch epoch = {.size = sizeof(epoch), .retire = retire};
+static struct eng eng = {.epoch = &epoch};
+static const struct eng_field_conf conf = {.eng = &eng};
+static struct sx_arena arena;
+
+static struct sx_doc doc_of(const char *json)
+{
+    struct sx_json j;
+    struct sx_docb b;
+    struct sx_doc d;
+
+    sx_json_init(&j, json, strlen(json), &arena);
+    sx_docb_init(&b, sx_mem_libc(), 0);
+    if (sx_json_doc(&j, &b) != 0)
+        abort();
+    d = sx_docb_end_arena(&b, &arena);
+    sx_docb_fini(&b);
+    return d;
+}
+
+static void schema_of(uint32_t k, struct eng_field_schema *s)
+{
+    s->type = ENG_FIELD_TEXT;
+    s->flags = ((k & 1) != 0 ? ENG_FIELD_PHRASE : 0) | ((k & 2) != 0 ? ENG_FIELD_SCORING : 0);
+    s->nested_steps = (k & 4) != 0 ? 2 : 0;
+    if (sx_path_parse(&arena, (struct sx_str){"o[].t", 5, 0}, &s->path, NULL) != 0 ||
+        eng_analyzer_create(sx_mem_libc(), NULL, doc_of("{\"tokenizer\": \"code\"}"), &s->analyzer,
+                            NULL) != 0)
+        abort();
+}
+
+static void add(void *open, uint32_t row, struct sx_doc d)
+{
+    if (eng_part_text.open_add(open, row, d) < 0)
+        abort();
+}
+
+static void add_many(void *open)
+{
+    char many[1024] = "{\"o\": [{\"t\": \"";
+    struct sx_doc d;
+
+    for (uint32_t i = 0; i < 300; i++)
+        strcat(many, "a ");
+    strcat(many, "\"}]}");
+    add(open, 20, doc_of(many));
+    d = doc_of(texts[0]);
+    for (uint32_t row = 30; row < 4200; row++)
+        add(open, row, d);
+}
+
+static void make(uint32_t k)
+{
+    void *open;
+
+    schema_of(k, &made[k].schema);
+    open = eng_part_text.open_create(&conf, &made[k].schema);
+    for (uint32_t row = 3; row < 15; row++)
+        add(open, row, doc_of(texts[row % SX_COUNT(texts)]));
+    if (k >= OPTIONS)
+        add_many(open);
+    eng_part_text.open_commit(open);
+    sx_buf_init(&made[k].bytes, sx_mem_libc());
+    if (eng_part_text.seal(open, 3, k >= OPTIONS ? 4200 : 16, &made[k].bytes) != 0)
+        abort();
+    eng_part_text.open_destroy(open);
+}
 
 static volatile uint64_t sink;
 
@@ -74,23 +166,40 @@ static void ask(const struct eng_field_schema *s, const uint8_t *p)
     }
 }
 
+static void change(uint8_t *p, uint64_t n, const uint8_t *data, size_t size)
+{
+    for (; size >= 3; data += 3, size -= 3)
+        p[((uint64_t)data[0] << 8 | data[1]) % n] ^= data[2];
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct eng_field_schema s = {.type = ENG_FIELD_TEXT};
+    uint32_t k = size >= 2 ? data[0] % (2 * OPTIONS) : 0;
+    int is_raw = size >= 2 && (data[1] & 1) != 0;
+    uint64_t n;
     uint8_t *p;
 
-    if (size < 1 + sizeof(struct eng_tx_head))
+    if (size < 2)
         return 0;
-    s.flags =
-        ((data[0] & 1) != 0 ? ENG_FIELD_PHRASE : 0) | ((data[0] & 2) != 0 ? ENG_FIELD_SCORING : 0);
-    s.nested_steps = (data[0] & 4) != 0 ? 2 : 0;
-    p = malloc(size - 1);
+    if (eng.mem == NULL) {
+        eng.mem = sx_mem_libc();
+        sx_arena_init(&arena, sx_mem_libc(), 0);
+        for (uint32_t i = 0; i < 2 * OPTIONS; i++)
+            make(i);
+    }
+    n = is_raw ? size - 2 : made[k].bytes.n;
+    p = aligned_alloc(64, (n + 64) & ~63ull);
     if (p == NULL)
         return 0;
-    memcpy(p, data + 1, size - 1);
-    ((struct eng_tx_head *)(void *)p)->flags = eng_tx_flags(&s);
-    if (eng_part_text.check(&s, p, size - 1) == 0)
-        ask(&s, p);
+    memcpy(p, is_raw ? (const void *)(data + 2) : (const void *)made[k].bytes.p, n);
+    if (!is_raw)
+        change(p, n, data + 2, size - 2);
+    /* Exactly as long, so that a step behind it is seen. */
+    p = realloc(p, n != 0 ? n : 1);
+    if (eng_part_text.check(&made[k].schema, p, n) == 0)
+        ask(&made[k].schema, p);
+    else if (!is_raw && size == 2)
+        abort();
     free(p);
     return 0;
 }
