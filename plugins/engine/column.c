@@ -259,12 +259,12 @@ void eng_column_link(struct eng_shard *s, uint32_t i)
 {
     struct eng *e = s->eng;
     struct eng_column *c = s->table.columns[i];
-    const struct sx_index_ops *ix = c->index_p->ops;
     struct sx_worker *w = e->exec->self();
     struct sx_err err = SX_ERR_INIT;
     uint32_t nodes[256];
     if (!c || !c->index || !(c->index_p->caps & SX_INDEX_INCREMENTAL) || c->linked >= c->n_nodes)
         return;
+    const struct sx_index_ops *ix = c->index_p->ops;
     uint64_t need = ix->scratch_size(c->index_p->self, c->index, 1, 1, (struct sx_doc){NULL, 0, 0});
     void *scratch = w ? w->scratch(w, need ? need : 64) : NULL;
     int rc = scratch ? 0 : sx_err_set(&err, SX_ENOMEM, "out of memory");
