@@ -13,6 +13,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* Not a name that every compiler's __builtin_cpu_supports() knows. */
+static int has_f16c(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
 
 static uint64_t machine_bits(void)
 {
@@ -21,8 +32,8 @@ static uint64_t machine_bits(void)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("sse4.2"))
         bits |= SX_CPU_SSE42;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c() &&
+        __builtin_cpu_supports("bmi2"))
         bits |= SX_CPU_AVX2;
     if ((bits & SX_CPU_AVX2) && __builtin_cpu_supports("avx512f") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&

@@ -252,6 +252,14 @@ static int is_listed(const char *const *list, const char *name)
     return 0;
 }
 
+static int is_companion(const char *name)
+{
+    for (const char *const *c = sx_companions; *c != NULL; c++)
+        if (strcmp(*c, name) == 0)
+            return 1;
+    return 0;
+}
+
 static int is_builtin(const char *name)
 {
     const struct sx_plugin *const *p;
@@ -338,6 +346,27 @@ static uint32_t add_found(struct sx_registry *r, const struct sx_loader_conf *co
     return n_bad;
 }
 
+/* Files of this build that are beside the binary are loaded like what is built in. One that is not
+ * there was not installed, which is no mistake: what needs it says so when it is asked for. */
+static uint32_t add_companions(struct sx_registry *r, const struct sx_loader_conf *conf)
+{
+    char path[PATH_MAX];
+    struct sx_err err;
+    uint32_t n_bad = 0;
+
+    for (const char *const *name = sx_companions; *name != NULL; name++) {
+        err = (struct sx_err)SX_ERR_INIT;
+        if (is_listed(conf->disable, *name) || sx_registry_module(r, *name) != NULL ||
+            sx_loader_resolve(*name, conf->plugin_dir, path, sizeof(path), &err) != SX_OK)
+            continue;
+        if (add_file(r, conf, *name, &err) != SX_OK) {
+            tell(conf, *name, &err);
+            n_bad++;
+        }
+    }
+    return n_bad;
+}
+
 /* Files come first: a path given explicitly keeps the built-in module of the same name out. */
 int sx_loader_load(struct sx_registry *r, const struct sx_loader_conf *conf)
 {
@@ -356,7 +385,7 @@ int sx_loader_load(struct sx_registry *r, const struct sx_loader_conf *conf)
     if (conf->plugins == NULL && sx_builtin_plugins[0] == NULL)
         return add_found(r, conf) == 0 ? SX_OK : SX_EPRECOND;
     for (name = conf->disable; name != NULL && *name != NULL; name++)
-        if (!is_builtin(*name)) {
+        if (!is_builtin(*name) && !is_companion(*name)) {
             err = (struct sx_err)SX_ERR_INIT;
             (void)sx_err_set(&err, SX_ENOTFOUND, "sextant.disable names no built-in module");
             tell(conf, *name, &err);
@@ -371,6 +400,7 @@ int sx_loader_load(struct sx_registry *r, const struct sx_loader_conf *conf)
             n_bad++;
         }
     }
+    n_bad += add_companions(r, conf);
     return n_bad == 0 ? SX_OK : SX_EPRECOND;
 }
 

@@ -194,7 +194,7 @@ uint32_t eng_order_doc(const struct eng_field_schema *s,
     d.has_bound = bound;
     d.o.is_float = s->type == ENG_FIELD_FLOAT;
     d.o.is_desc = by->is_desc;
-    (void)sx_path_each(&s->path, payload, doc_value, &d);
+    (void)eng_path_each(&s->path, payload, doc_value, &d);
     /* In the order asked for; there are few. */
     for (uint32_t i = 1; i < d.n; i++) {
         struct eng_order_entry e = out[i];

@@ -133,7 +133,7 @@ int eng_grow_room(struct eng_grow *g, const struct eng *e, uint32_t n);
 void *eng_grow_read(const struct eng_grow *g); /* [A] acquire */
 void eng_grow_fini(struct eng_grow *g, const struct eng *e);
 
-/* facet.c, for kinds: adds n points to the count of a value. 0 or SX_ENOMEM. */
+/* facet.c, field_facet.c, for kinds: adds n points to the count of a value. 0 or SX_ENOMEM. */
 int eng_facet_add_str(struct eng_facet *k, struct sx_str v, uint64_t n);
 int eng_facet_add_int(struct eng_facet *k, int64_t v, uint64_t n);
 int eng_facet_add_uuid(struct eng_facet *k, const struct sx_id *v, uint64_t n);
@@ -154,6 +154,10 @@ int eng_value_bool(const struct sx_value *v, int *out);
 int eng_value_int(const struct sx_value *v, int64_t *out);
 int eng_value_float(const struct sx_value *v, double *out);
 int eng_value_time(const struct sx_value *v, int64_t *us); /* microseconds */
+
+/* As sx_path_values() and sx_path_each(), faster where keys lead to one value. */
+int eng_path_values(const struct sx_path *path, struct sx_doc doc, sx_value_fn fn, void *arg);
+int eng_path_each(const struct sx_path *path, struct sx_doc doc, sx_value_fn fn, void *arg);
 
 /* The start of an order in the terms of the index: 0 when none was given; 1 and the smallest value
  * not before it (asc) or the largest not after it (desc), in bound->i (integer, datetime) or

@@ -5,10 +5,12 @@
  *   field_estimate.c the estimator's figures of one leaf
  *   field_order.c    merging the parts' sorted entries
  *   field_job.c      sealing, building, saving
- *   field_file.c     names, files and images of sealed parts, opening
+ *   field_file.c     names, files and images of sealed parts
+ *   field_open.c     the files at open
  *   field_schema.c   what an index was asked to be
  *   field_value.c    which values each type accepts
- *   facet.c          counts by value
+ *   facet.c          counts by value: the accumulator of a request
+ *   field_facet.c    counting along the parts of an index
  *   part_presence.c  has a value, is null, is empty; sets of rows as bytes
  *   grow.c           arrays of one writer and many readers
  *
@@ -93,7 +95,7 @@ struct field_part {
 
     struct eng_presence presence;      /* of an open part */
     _Atomic uint32_t state;            /* PART_*; any thread */
-    _Atomic(struct facet_map *) codes; /* any thread: numbers of the values, see facet.c */
+    _Atomic(struct facet_map *) codes; /* any thread: numbers of the values, see field_facet.c */
 };
 
 /* What readers see: parts by lo, replaced as a whole. The last one is the open part. */
@@ -157,6 +159,15 @@ void eng_field_part_commit(struct field_part *p);
 void eng_field_count(struct eng_field *f); /* [S] */
 
 /* field_file.c */
+#define FIELD_NAME_BYTES 64u
+void eng_field_part_name(const struct eng_field *f, uint32_t lo, const char *suffix, char *out);
+/* Does the head say that these are `bytes` bytes of a part of this index? */
+int eng_field_head_check(const struct eng_field *f,
+                         const struct field_head *h,
+                         uint64_t bytes,
+                         struct sx_err *err);
+/* A sealed part without its image. */
+struct field_part *eng_field_part_sealed(const struct eng_field *f, uint32_t lo, uint32_t hi);
 /* 1 when the part may be used: a sealed part out of a file is checked the first time. */
 int eng_field_part_good(const struct eng_field *f, struct field_part *p);
 /* [W] The sealed form of rows [lo, hi), all in the open part. */
@@ -172,6 +183,7 @@ int eng_field_save(const struct eng_field *f,
                    struct field_part **out,
                    struct sx_err *err);
 int eng_field_unlink(const struct eng_field *f, uint32_t lo, struct sx_err *err); /* [blocking] */
+/* field_open.c */
 /* [blocking] The files that may be used, in order, in a list with room for one more. */
 int eng_field_scan(struct eng_field *f,
                    uint32_t n_rows,
@@ -203,7 +215,7 @@ field_meets(const struct field_ref *r, uint32_t chunk, uint32_t fill, uint32_t *
 /* The first part of the list whose rows may lie in the chunk. */
 uint32_t eng_field_first(const struct field_list *l, uint32_t chunk); /* field_read.c */
 
-/* facet.c */
+/* field_facet.c */
 void eng_facet_map_destroy(struct facet_map *m);
 void eng_facet_dict_destroy(struct eng_field *f);
 

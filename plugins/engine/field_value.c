@@ -47,6 +47,39 @@ int eng_value_time(const struct sx_value *v, int64_t *us)
     return eng_index_us(v, us);
 }
 
+/* --- places ------------------------------------------------------------------------------- */
+
+/* Nearly every path is keys that lead to a scalar: followed here without a walker. What is left of
+ * the path goes on from where they lead. */
+static int
+follow(const struct sx_path *path, struct sx_doc doc, int expand, sx_value_fn fn, void *arg)
+{
+    struct sx_path rest = *path;
+    struct sx_value v;
+
+    for (; rest.n != 0 && rest.steps->kind == SX_STEP_KEY; rest.n--, rest.steps++) {
+        doc = sx_doc_get_n(doc, rest.steps->key.p, rest.steps->key.n);
+        if (doc.p == NULL)
+            return 0;
+    }
+    v.doc = doc;
+    v.num = sx_doc_num(doc);
+    if (rest.n == 0 && !(expand && (v.num.type == SX_DOC_ARR || v.num.type == SX_DOC_ARR_I64 ||
+                                    v.num.type == SX_DOC_ARR_F64)))
+        return fn(arg, &v);
+    return expand ? sx_path_each(&rest, doc, fn, arg) : sx_path_values(&rest, doc, fn, arg);
+}
+
+int eng_path_values(const struct sx_path *path, struct sx_doc doc, sx_value_fn fn, void *arg)
+{
+    return doc.p != NULL ? follow(path, doc, 0, fn, arg) : 0;
+}
+
+int eng_path_each(const struct sx_path *path, struct sx_doc doc, sx_value_fn fn, void *arg)
+{
+    return doc.p != NULL ? follow(path, doc, 1, fn, arg) : 0;
+}
+
 /* --- where an order begins --------------------------------------------------------------- */
 
 static int start_is_int(const struct sx_order_by *by)

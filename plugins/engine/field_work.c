@@ -34,7 +34,17 @@ static int add_one(void *arg, uint32_t i, const void *p, uint32_t n)
     return eng_field_build_add(a->job, a->rows[i], (struct sx_doc){p, n, 0}, a->err);
 }
 
-/* The live rows of [at, end) in row order; those without payload are added as empty. */
+/* No view sees the row any more. One that died a moment ago may still be seen by an older view than
+ * ours, so the number of its death says too little: only the bit says that nobody looks. */
+static int is_gone(const struct eng_reader *r, uint32_t row)
+{
+    const uint64_t *dead = r->vis.dead ? r->vis.dead[row >> SX_CHUNK_SHIFT] : NULL;
+    uint32_t o = row & (SX_CHUNK_ROWS - 1);
+    return dead && (__atomic_load_n(&dead[o >> 6], __ATOMIC_RELAXED) >> (o & 63) & 1) != 0;
+}
+
+/* The rows of [at, end) that anybody may see, in row order; those without payload are added as
+ * empty. */
 static int build_piece(struct eng_field_work *k, uint32_t at, uint32_t end)
 {
     struct eng_shard *s = k->shard;
@@ -48,7 +58,7 @@ static int build_piece(struct eng_field_work *k, uint32_t at, uint32_t end)
 
     eng_shard_read_begin(s, &r);
     for (; rc == 0 && at < end; at++) {
-        if (!eng_reader_knows(&r, at) || !eng_reader_alive(&r, at))
+        if (!eng_reader_knows(&r, at) || is_gone(&r, at))
             continue;
         sx_locator loc = eng_reader_row(&r, at)->payload;
         if (loc == ENG_NO_BLOB) {

@@ -147,8 +147,8 @@ static int follow_phrase(void *arg, const struct eng_text_token *t)
     struct text_state *st = arg;
     const struct eng_prep_tokens *p = st->want;
 
-    if (t->is_compound)
-        return 0;
+    if (t->is_compound) /* stands for a phrase of one word only */
+        return p->n == 1 && same(&p->tokens[0], &t->text);
     while (st->at != 0 && !same(&p->tokens[st->at], &t->text))
         st->at = p->border[st->at - 1];
     st->at += (uint32_t)same(&p->tokens[st->at], &t->text);

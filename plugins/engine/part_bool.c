@@ -51,7 +51,7 @@ static int open_add(void *open, uint32_t offset, struct sx_doc payload)
     struct bool_open *o = open;
     uint32_t flags = 0;
 
-    (void)sx_path_each(o->path, payload, add_value, &flags);
+    (void)eng_path_each(o->path, payload, add_value, &flags);
     if (flags == 0)
         return 0;
     if (o->rows.n == 0)

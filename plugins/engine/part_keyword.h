@@ -27,6 +27,34 @@
 
 #include "field_part.h"
 
+/* Short names in these files, the engine's prefix for the linker: all modules are one program. */
+#define kw_check        eng_kw_check
+#define kw_cmp          eng_kw_cmp
+#define kw_dict_find    eng_kw_dict_find
+#define kw_dict_fini    eng_kw_dict_fini
+#define kw_dict_intern  eng_kw_dict_intern
+#define kw_open_add     eng_kw_open_add
+#define kw_open_bytes   eng_kw_open_bytes
+#define kw_open_commit  eng_kw_open_commit
+#define kw_open_create  eng_kw_open_create
+#define kw_open_cut     eng_kw_open_cut
+#define kw_open_destroy eng_kw_open_destroy
+#define kw_open_facet   eng_kw_open_facet
+#define kw_open_is_full eng_kw_open_is_full
+#define kw_open_mask    eng_kw_open_mask
+#define kw_open_seal    eng_kw_open_seal
+#define kw_open_tally   eng_kw_open_tally
+#define kw_rows_many    eng_kw_rows_many
+#define kw_rows_of      eng_kw_rows_of
+#define kw_scan_eq      eng_kw_scan_eq
+#define kw_sealed_facet eng_kw_sealed_facet
+#define kw_sealed_mask  eng_kw_sealed_mask
+#define kw_sealed_tally eng_kw_sealed_tally
+#define kw_view_of      eng_kw_view_of
+#define kw_want_fits    eng_kw_want_fits
+#define kw_want_of      eng_kw_want_of
+#define kw_want_str     eng_kw_want_str
+
 #define KW_NONE 0xffffu
 #define KW_MANY 0xfffeu /* codes from here on are not kept in 16 bits */
 

@@ -159,7 +159,7 @@ int kw_open_add(void *open, uint32_t offset, struct sx_doc payload)
     struct kw_open *o = open;
 
     o->n_codes = 0;
-    if (sx_path_each(o->path, payload, add_value, o) != 0)
+    if (eng_path_each(o->path, payload, add_value, o) != 0)
         return SX_ENOMEM;
     codes_unique(o);
     if (o->n_codes == 0)

@@ -13,9 +13,9 @@
  *
  * Keys are packed to whole bytes. Random values, 65 536 rows: 100 ages take 1 byte a value, cents
  * below a million 3, seconds of a year 5, its microseconds 6, doubles that were f32 4, others 8; a
- * part has 4.0, 8.8, 11.0, 10.0, 10.0 and 12.0 bytes a row in all. A lookup costs the same as with 8
- * (one load and a mask). Packing to bits would save another half byte a value and cost a shift and a
- * second load in every step of a search. */
+ * part has 4.0, 8.8, 11.0, 10.0, 10.0 and 12.0 bytes a row in all. A lookup costs the same as with
+ * 8 (one load and a mask). Packing to bits would save another half byte a value and cost a shift
+ * and a second load in every step of a search. */
 #include <string.h>
 
 #include "part_numeric.h"

@@ -77,7 +77,7 @@ static void mask(const struct eng_field_schema *s,
 static void tally(const struct eng_field_schema *s,
                   const uint8_t *sealed,
                   const void *open,
-                  uint32_t open_hi,
+                  uint32_t open_hi SX_UNUSED,
                   const struct eng_leaf *leaf,
                   struct eng_tally *out)
 {
@@ -86,7 +86,7 @@ static void tally(const struct eng_field_schema *s,
     if (sealed != NULL)
         eng_tx_sealed_tally(sealed, leaf->prep, out);
     else
-        eng_tx_open_tally(open, leaf->prep, open_hi, out);
+        eng_tx_open_tally(open, leaf->prep, out);
 }
 
 static uint64_t stamp(const struct eng_field_schema *s)

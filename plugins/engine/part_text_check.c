@@ -25,6 +25,8 @@ void eng_tx_view_of(const uint8_t *p, struct eng_tx_view *v)
     at += pad8(((uint64_t)h->n_values + 1) * 4);
     v->tf_at = has_tf ? (const uint32_t *)(const void *)(p + at) : NULL;
     at += has_tf ? pad8((uint64_t)h->n_values * 4) : 0;
+    v->many = has_tf ? (const struct eng_tx_many *)(const void *)(p + at) : NULL;
+    at += has_tf ? (uint64_t)h->n_many * sizeof(struct eng_tx_many) : 0;
     v->row_at = is_nested ? (const uint32_t *)(const void *)(p + at) : NULL;
     at += is_nested ? pad8(((uint64_t)(h->hi - h->lo) + 1) * 4) : 0;
     v->unit_at = has_slices ? (const uint32_t *)(const void *)(p + at) : NULL;
@@ -46,10 +48,12 @@ static int head_ok(const struct eng_field_schema *s, const struct eng_tx_head *h
     if (h->lo > h->hi || h->hi > SX_CHUNK_ROWS || h->flags != eng_tx_flags(s) ||
         h->n_values == UINT32_MAX || h->n_units == UINT32_MAX)
         return 0;
-    if (!eng_tx_has_slices(h->flags))
-        return h->width == 0 && h->n_units == 0 && h->n_seq == 0;
-    if ((h->flags & TX_NESTED) == 0 && h->n_units != h->hi - h->lo)
+    if (!eng_tx_has_tf(h->flags) && h->n_many != 0)
         return 0;
+    if ((h->flags & TX_NESTED) == 0 && h->n_units != (h->flags != 0 ? h->hi - h->lo : 0))
+        return 0;
+    if (!eng_tx_has_slices(h->flags))
+        return h->width == 0 && h->n_seq == 0;
     return h->width == 4 || (h->width == 2 && h->n_values < UINT16_MAX);
 }
 
@@ -133,9 +137,25 @@ static int postings_ok(const struct eng_tx_view *v)
     return n == v->h->n_entries;
 }
 
+/* Codes that are tokens or gaps. */
+static uint32_t codes_ok(const struct eng_tx_view *v)
+{
+    const uint16_t *seq16 = (const uint16_t *)(const void *)v->seq;
+    const uint32_t *seq32 = (const uint32_t *)(const void *)v->seq;
+    uint32_t n = 0;
+
+    if (v->h->width == 2) {
+        for (uint32_t i = 0; i < v->h->n_seq; i++)
+            n += (seq16[i] < v->h->n_values) | (seq16[i] == UINT16_MAX);
+    } else {
+        for (uint32_t i = 0; i < v->h->n_seq; i++)
+            n += (seq32[i] < v->h->n_values) | (seq32[i] == UINT32_MAX);
+    }
+    return n;
+}
+
 static int slices_ok(const struct eng_tx_view *v)
 {
-    uint32_t gap = v->h->width == 2 ? UINT16_MAX : UINT32_MAX, n = 0;
 
     if (v->row_at != NULL && !ascends(v->row_at, v->h->hi - v->h->lo, v->h->n_units))
         return 0;
@@ -143,13 +163,16 @@ static int slices_ok(const struct eng_tx_view *v)
         return 1;
     if (!ascends(v->unit_at, v->h->n_units, v->h->n_seq))
         return 0;
-    for (uint32_t i = 0; i < v->h->n_seq; i++) {
-        uint32_t code = v->h->width == 2 ? ((const uint16_t *)(const void *)v->seq)[i]
-                                         : ((const uint32_t *)(const void *)v->seq)[i];
+    return codes_ok(v) == v->h->n_seq;
+}
 
-        n += code < v->h->n_values || code == gap;
+static int many_ok(const struct eng_tx_view *v)
+{
+    for (uint32_t i = 1; i < v->h->n_many; i++) {
+        if (v->many[i].entry <= v->many[i - 1].entry)
+            return 0;
     }
-    return n == v->h->n_seq;
+    return 1;
 }
 
 int eng_tx_check(const struct eng_field_schema *s, const uint8_t *p, uint64_t n)
@@ -160,7 +183,7 @@ int eng_tx_check(const struct eng_field_schema *s, const uint8_t *p, uint64_t n)
     if (n < sizeof(*h) || !head_ok(s, h))
         return SX_ECORRUPT;
     eng_tx_view_of(p, &v);
-    if (v.total != n || !tokens_ok(&v) || !postings_ok(&v) || !slices_ok(&v))
+    if (v.total != n || !tokens_ok(&v) || !postings_ok(&v) || !slices_ok(&v) || !many_ok(&v))
         return SX_ECORRUPT;
     return SX_OK;
 }

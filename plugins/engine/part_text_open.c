@@ -29,6 +29,7 @@ struct eng_tx_open *eng_tx_open_create(const struct eng *e, const struct eng_fie
     o->dict.text.width = 1;
     o->tok.width = o->end.width = (uint32_t)sizeof(uint32_t);
     o->row.width = o->len.width = (uint32_t)sizeof(uint16_t);
+    o->df.width = (uint32_t)sizeof(struct eng_tx_count);
     sx_buf_init(&o->add.work, e->mem);
     return o;
 }
@@ -43,6 +44,7 @@ void eng_tx_open_destroy(void *open)
     eng_grow_fini(&o->end, e);
     eng_grow_fini(&o->row, e);
     eng_grow_fini(&o->len, e);
+    eng_grow_fini(&o->df, e);
     sx_buf_fini(&o->add.work);
     e->mem->release(e->mem, o->add.compounds);
     e->mem->release(e->mem, o);
@@ -55,8 +57,10 @@ uint64_t eng_tx_open_bytes(const void *open)
 
     return sizeof(*o) + (uint64_t)o->dict.ents.cap * sizeof(struct kw_ent) + o->dict.text.cap +
            (t != NULL ? sizeof(*t) + ((uint64_t)t->mask + 1) * sizeof(t->slot[0]) : 0) +
-           ((uint64_t)o->tok.cap + o->end.cap) * 4 + ((uint64_t)o->row.cap + o->len.cap) * 2 +
-           o->add.work.cap + (uint64_t)o->add.cap_compounds * 4;
+           ((uint64_t)o->tok.cap + o->end.cap) * 4 +
+           (uint64_t)o->df.cap * sizeof(struct eng_tx_count) +
+           ((uint64_t)o->row.cap + o->len.cap) * 2 + o->add.work.cap +
+           (uint64_t)o->add.cap_compounds * 4;
 }
 
 int eng_tx_open_is_full(const void *open)
@@ -107,11 +111,27 @@ static int keep_compound(struct eng_tx_open *o, uint32_t code)
     return SX_OK;
 }
 
+/* The code of a token, with room for its count. */
+static int intern(struct eng_tx_open *o, struct sx_str token, uint32_t *code)
+{
+    uint32_t n = atomic_load_explicit(&o->dict.n, memory_order_relaxed); /* the writer's own */
+    struct eng_tx_count *df;
+    int rc;
+
+    if (eng_grow_room(&o->df, o->eng, n + 1) != SX_OK)
+        return SX_ENOMEM;
+    df = (struct eng_tx_count *)eng_grow_read(&o->df) + n;
+    atomic_store_explicit(&df->rows, 0, memory_order_relaxed);
+    df->last = 0;
+    rc = kw_dict_intern(&o->dict, o->eng, token.p, token.n, code);
+    return rc;
+}
+
 static int add_token(void *arg, const struct eng_text_token *t)
 {
     struct eng_tx_open *o = arg;
     uint32_t code;
-    int rc = kw_dict_intern(&o->dict, o->eng, t->text.p, t->text.n, &code);
+    int rc = intern(o, t->text, &code);
 
     if (rc != SX_OK)
         return rc;
@@ -214,7 +234,7 @@ static int add_element(void *arg, const struct sx_value *v)
 
     if (v->num.type != SX_DOC_OBJ)
         return 0;
-    rc = sx_path_each(&rest, v->doc, add_value, o);
+    rc = eng_path_each(&rest, v->doc, add_value, o);
     if (rc == SX_OK && o->add.tok != o->add.from)
         rc = end_unit(o);
     return rc;
@@ -227,8 +247,8 @@ static int add_row(struct eng_tx_open *o, struct sx_doc payload)
     int rc;
 
     if (s->nested_steps != 0)
-        return sx_path_values(&array, payload, add_element, o);
-    rc = sx_path_each(&s->path, payload, add_value, o);
+        return eng_path_values(&array, payload, add_element, o);
+    rc = eng_path_each(&s->path, payload, add_value, o);
     return rc == SX_OK && o->add.n_strings != 0 ? end_unit(o) : rc;
 }
 
@@ -267,9 +287,43 @@ void eng_tx_open_cut(void *open, uint32_t offset)
     o->w_tok = o->w_units != 0 ? end[o->w_units - 1] : 0;
 }
 
+/* The rows of the units that are committed now, for each token. Counted here and not when they are
+ * added, so that nothing has to be taken back. */
+static void count_rows(struct eng_tx_open *o)
+{
+    struct eng_tx_count *df = eng_grow_read(&o->df);
+    const uint32_t *tok = eng_grow_read(&o->tok), *end = eng_grow_read(&o->end);
+    const uint16_t *row = eng_grow_read(&o->row);
+
+    for (uint32_t i = o->n_counted; i < o->w_units; i++) {
+        uint32_t number = 1 + (row != NULL ? row[i] : o->first + i);
+
+        for (uint32_t k = i != 0 ? end[i - 1] : 0; k < end[i]; k++) {
+            struct eng_tx_count *c = tok[k] != TX_GAP ? &df[tok[k]] : NULL;
+
+            if (c == NULL || c->last == number)
+                continue;
+            c->last = number;
+            atomic_store_explicit(&c->rows,
+                                  atomic_load_explicit(&c->rows, memory_order_relaxed) + 1,
+                                  memory_order_relaxed); /* a figure: nothing is read by it */
+        }
+    }
+    o->n_counted = o->w_units;
+}
+
+uint32_t eng_tx_open_rows(const struct eng_tx_open *o, uint32_t code)
+{
+    struct eng_tx_count *df = eng_grow_read(&o->df);
+
+    return atomic_load_explicit(&df[code].rows, memory_order_relaxed);
+}
+
 void eng_tx_open_commit(void *open)
 {
     struct eng_tx_open *o = open;
+
+    count_rows(o);
 
     /* pairs with the acquire in eng_tx_units_of() */
     atomic_store_explicit(&o->n_units, o->w_units, memory_order_release);

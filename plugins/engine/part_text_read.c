@@ -1,10 +1,9 @@
 /* Both forms as BM25 reads them: how many documents there are and how long, which of them have a
  * token, and how often.
  *
- * Of plain indexes the sealed form has the frequencies beside its postings; a frequency that a byte
- * cannot hold, and all those of elements, are counted in the slices. Counting is a look at every
- * code of a document that has the token, 16 bytes at a time: for a dozen tokens no more than the
- * look into the postings. */
+ * Of plain indexes the sealed form has the frequencies beside its postings. Those of elements, and
+ * of the open form, are counted in the slices: a look at every code of a document that has the
+ * token, 16 bytes at a time. */
 #include <string.h>
 
 #include "part_text.h"
@@ -93,6 +92,21 @@ static uint32_t count_in(const struct eng_tx_postings *it, uint32_t unit)
     return eng_tx_slice_count(&s, it->code);
 }
 
+static uint32_t large_tf(const struct eng_tx_view *v, uint32_t entry)
+{
+    uint32_t lo = 0, hi = v->h->n_many;
+
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+
+        if (v->many[mid].entry < entry)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < v->h->n_many ? v->many[lo].tf : TX_TF_MANY;
+}
+
 static int next_plain(struct eng_tx_postings *it, struct eng_tx_posting *out)
 {
     uint32_t row;
@@ -103,7 +117,7 @@ static int next_plain(struct eng_tx_postings *it, struct eng_tx_posting *out)
     out->unit = row - it->v.h->lo;
     out->tf = it->v.tf[it->v.tf_at[it->code] + it->at - 1];
     if (out->tf == TX_TF_MANY)
-        out->tf = count_in(it, out->unit);
+        out->tf = large_tf(&it->v, it->v.tf_at[it->code] + it->at - 1);
     out->len = eng_tx_len(it->v.len[out->unit]);
     return 1;
 }

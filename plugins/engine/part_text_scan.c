@@ -153,14 +153,19 @@ static int find_codes(const struct eng_tx_open *o,
                       struct eng_tx_query *q,
                       uint32_t *pivot)
 {
-    *pivot = 0;
+    uint32_t fewest = UINT32_MAX;
+
     for (uint32_t i = 0; i < q->n; i++) {
-        uint32_t code = kw_dict_find(&o->dict, prep->tokens[i].p, prep->tokens[i].n);
+        uint32_t code = kw_dict_find(&o->dict, prep->tokens[i].p, prep->tokens[i].n), rows;
 
         if (code == KW_NO_CODE)
             return 0;
         q->codes[i] = code;
-        *pivot = code > *pivot ? code : *pivot;
+        rows = eng_tx_open_rows(o, code);
+        if (i == 0 || rows < fewest) {
+            fewest = rows;
+            *pivot = code;
+        }
     }
     if (q->border == NULL)
         qsort(q->codes, q->n, sizeof(q->codes[0]), by_code);
@@ -177,7 +182,7 @@ void eng_tx_open_mask(const struct eng_tx_open *o,
     struct eng_tx_query q;
     struct eng_tx_units u;
     struct eng_tx_scan s;
-    uint32_t pivot, unit;
+    uint32_t pivot = 0, unit;
 
     eng_tx_units_of(o, lo, hi, &u);
     if (u.hi <= u.lo)
@@ -200,36 +205,19 @@ void eng_tx_open_mask(const struct eng_tx_open *o,
 
 /* --- figures ----------------------------------------------------------------------------- */
 
-/* Rows, not units. */
-static uint32_t count_rows(const struct eng_tx_units *u, uint32_t code)
-{
-    uint32_t n = 0, last = UINT32_MAX, unit;
-    struct eng_tx_scan s;
-
-    eng_tx_scan_begin(&s, u, code);
-    while (eng_tx_scan_next(&s, &unit)) {
-        n += eng_tx_unit_row(u, unit) != last;
-        last = eng_tx_unit_row(u, unit);
-    }
-    return n;
-}
-
 void eng_tx_open_tally(const struct eng_tx_open *o,
                        const struct eng_prep_tokens *prep,
-                       uint32_t hi,
                        struct eng_tally *t)
 {
     struct eng_tx_units u;
 
-    eng_tx_units_of(o, 0, hi, &u);
+    eng_tx_units_of(o, 0, SX_CHUNK_ROWS, &u);
     t->distinct += atomic_load_explicit(&o->dict.n, memory_order_acquire);
-    if (u.hi <= u.lo)
-        return;
-    t->values += u.end[u.hi - 1];
+    t->values += u.hi > u.lo ? u.end[u.hi - 1] : 0;
     for (uint32_t i = 0; i < prep->n && i < t->n; i++) {
         uint32_t code = kw_dict_find(&o->dict, prep->tokens[i].p, prep->tokens[i].n);
 
         if (code != KW_NO_CODE)
-            t->len[i] += count_rows(&u, code);
+            t->len[i] += eng_tx_open_rows(o, code);
     }
 }

@@ -20,6 +20,8 @@ struct seal {
     uint32_t *last;  /* 1 + the row in which it was seen last */
     uint32_t *rank;  /* place of the token */
     uint32_t *order; /* open codes by token */
+    uint32_t *tf;    /* in the row in which it was seen last */
+    uint32_t *slot;  /* among the large frequencies */
     struct eng_tx_head h;
 };
 
@@ -28,6 +30,7 @@ struct target {
     uint64_t *bitmaps;
     struct kw_post *post;
     uint32_t *str_at, *tf_at, *row_at, *unit_at;
+    struct eng_tx_many *many;
     uint8_t *seq, *tf;
     uint16_t *list, *len;
     char *text;
@@ -43,12 +46,15 @@ static int by_token(const void *a, const void *b, void *arg)
                   kw_ent_str(s->ents, s->text, *(const uint32_t *)b));
 }
 
-/* 1 for the first time in a row. */
+/* 1 for the first time in a row. Counts the times. */
 static int is_new(const struct seal *s, uint32_t code, uint32_t row)
 {
-    if (s->last[code] == row + 1)
+    if (s->last[code] == row + 1) {
+        s->tf[code]++;
         return 0;
+    }
     s->last[code] = row + 1;
+    s->tf[code] = 1;
     return 1;
 }
 
@@ -62,10 +68,14 @@ static void count_rows(struct seal *s)
         for (uint32_t k = eng_tx_unit_from(u, i); k < u->end[i]; k++) {
             uint32_t code = u->tok[k];
 
-            if (code == TX_GAP || !is_new(s, code, row))
+            if (code == TX_GAP)
                 continue;
-            s->count[code]++;
-            s->h.n_entries++;
+            if (is_new(s, code, row)) {
+                s->count[code]++;
+                s->h.n_entries++;
+            } else if (s->tf[code] == TX_TF_MANY && eng_tx_has_tf(s->h.flags)) {
+                s->h.n_many++;
+            }
         }
         if (u->len != NULL && u->len[i] != 0) {
             s->h.n_docs++;
@@ -108,10 +118,13 @@ static int measure(struct seal *s)
     count_rows(s);
     if (sort_tokens(s) != SX_OK)
         return SX_ENOMEM;
+    if ((s->h.flags & TX_NESTED) != 0)
+        s->h.n_units = u->hi - u->lo;
+    else
+        s->h.n_units = s->h.flags != 0 ? rows : 0;
     if (!eng_tx_has_slices(s->h.flags))
         return SX_OK;
     s->h.width = s->h.n_values < UINT16_MAX ? 2 : 4;
-    s->h.n_units = (s->h.flags & TX_NESTED) != 0 ? u->hi - u->lo : rows;
     s->h.n_seq = u->hi > u->lo ? u->end[u->hi - 1] - eng_tx_unit_from(u, u->lo) : 0;
     return SX_OK;
 }
@@ -164,6 +177,18 @@ static void put_code(const struct seal *s, const struct target *t, uint32_t at, 
         ((uint32_t *)(void *)t->seq)[at] = rank;
 }
 
+/* One more time in the row, whose entry has been put last. */
+static void put_tf(struct seal *s, const struct target *t, uint32_t code)
+{
+    uint32_t entry = t->tf_at[s->rank[code]] + s->count[code] - 1, tf = s->tf[code];
+
+    t->tf[entry] = (uint8_t)(tf < TX_TF_MANY ? tf : TX_TF_MANY);
+    if (tf == TX_TF_MANY)
+        s->slot[code] = s->h.n_many++;
+    if (tf >= TX_TF_MANY)
+        t->many[s->slot[code]] = (struct eng_tx_many){entry, tf};
+}
+
 /* The codes of a unit into the postings, and into its slice, which begins at `seq`. */
 static void put_unit(struct seal *s, const struct target *t, uint32_t i, uint32_t seq)
 {
@@ -178,11 +203,8 @@ static void put_unit(struct seal *s, const struct target *t, uint32_t i, uint32_
             continue;
         if (is_new(s, code, row))
             put_posting(s, t, row, code);
-        if (t->tf != NULL) {
-            uint8_t *tf = &t->tf[t->tf_at[s->rank[code]] + s->count[code] - 1];
-
-            *tf = (uint8_t)(*tf + (*tf < TX_TF_MANY));
-        }
+        if (t->tf != NULL)
+            put_tf(s, t, code);
     }
 }
 
@@ -191,27 +213,35 @@ static void put_rows(struct seal *s, const struct target *t)
 {
     const struct eng_tx_units *u = s->u;
     uint32_t unit = u->lo, n = 0, seq = 0;
+    int is_nested = (s->h.flags & TX_NESTED) != 0;
 
     for (uint32_t row = s->h.lo; row < s->h.hi; row++) {
-        int is_nested = (s->h.flags & TX_NESTED) != 0;
-
         if (t->row_at != NULL)
             t->row_at[row - s->h.lo] = n;
         if (t->unit_at != NULL && !is_nested)
-            t->unit_at[n++] = seq;
+            t->unit_at[n] = seq;
         for (; unit < u->hi && eng_tx_unit_row(u, unit) == row; unit++) {
             if (t->unit_at != NULL && is_nested)
-                t->unit_at[n++] = seq;
-            if (t->len != NULL && n != 0)
-                t->len[n - 1] = u->len[unit];
+                t->unit_at[n] = seq;
+            if (t->len != NULL)
+                t->len[n] = u->len[unit];
             put_unit(s, t, unit, seq);
             seq += u->end[unit] - eng_tx_unit_from(u, unit);
+            n += (uint32_t)is_nested;
         }
+        n += (uint32_t)!is_nested;
     }
     if (t->row_at != NULL)
         t->row_at[s->h.hi - s->h.lo] = n;
     if (t->unit_at != NULL)
         t->unit_at[n] = seq;
+}
+
+static int by_entry(const void *a, const void *b)
+{
+    const struct eng_tx_many *x = a, *y = b;
+
+    return (x->entry > y->entry) - (x->entry < y->entry);
 }
 
 /* The same section behind p as v has behind the head, or NULL. */
@@ -239,13 +269,17 @@ static int seal_into(struct seal *s, struct sx_buf *out)
     t.tf_at = SECTION(p, v, s, tf_at);
     t.row_at = SECTION(p, v, s, row_at);
     t.unit_at = SECTION(p, v, s, unit_at);
+    t.many = SECTION(p, v, s, many);
     t.seq = SECTION(p, v, s, seq);
     t.list = SECTION(p, v, s, list);
     t.len = SECTION(p, v, s, len);
     t.tf = SECTION(p, v, s, tf);
     t.text = SECTION(p, v, s, text);
     put_tokens(s, &t);
+    s->h.n_many = 0; /* counted again; the head has been written */
     put_rows(s, &t);
+    if (s->h.n_many != 0)
+        qsort(t.many, s->h.n_many, sizeof(t.many[0]), by_entry);
     out->n += v.total;
     return SX_OK;
 }
@@ -265,12 +299,14 @@ int eng_tx_seal(const void *open, uint32_t lo, uint32_t hi, struct sx_buf *out)
     s.ents = eng_grow_read(&o->dict.ents);
     s.text = eng_grow_read(&o->dict.text);
     n = (uint64_t)s.n_codes + 1;
-    s.count = mem->zalloc(mem, 4 * n * sizeof(uint32_t));
+    s.count = mem->zalloc(mem, 6 * n * sizeof(uint32_t));
     if (s.count == NULL)
         return SX_ENOMEM;
     s.last = s.count + n;
     s.rank = s.last + n;
     s.order = s.rank + n;
+    s.tf = s.order + n;
+    s.slot = s.tf + n;
     rc = seal_into(&s, out);
     mem->release(mem, s.count);
     return rc;

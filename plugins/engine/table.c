@@ -1042,6 +1042,10 @@ int eng_table_stage_put(struct eng_table *t,
 {
     struct eng_staged *st = &t->staged;
     struct put_mem m = {0};
+    if (n == 0) { /* selected nothing */
+        eng_table_stage_nothing(t, number);
+        return 0;
+    }
     int rc = leave_low_chunk(t, err);
 
     if (rc == 0)

@@ -71,6 +71,7 @@ int rest_decode(struct rest_dec *d, struct sx_op *op, const char *body, uint64_t
     d->valid = (struct sx_str){"", 0, 0};
     d->n_valid = d->valid_cap = 0;
     d->dim = 0;
+    d->grown.array = NULL;
     d->refused = NULL;
     d->unsupported = NULL;
     d->err = no_memory;

@@ -23,7 +23,12 @@ struct rest_dec {
     const char *refused;      /* first form that may not be used where it stands */
     const char *unsupported;  /* first thing asked for that is not served */
     const struct sx_reg *reg; /* words that modules add (distances); NULL = none */
-    struct sx_str err;        /* the client's text without class prefix */
+    struct {                  /* rest_push(): the list that grew last, where and when it did */
+        const void *array;
+        const char *at;
+        uint32_t n, pad;
+    } grown;
+    struct sx_str err; /* the client's text without class prefix */
 };
 
 /* Decodes the body of op->code into op->args or op->body. 0, or SX_EFORMAT, SX_EVALID,

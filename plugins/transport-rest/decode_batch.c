@@ -196,25 +196,26 @@ static int batch_check(struct rest_dec *d, struct batch *b)
     return SX_OK;
 }
 
-/* Columns into points. Only for sound bodies. */
+/* Columns into points. Only for sound bodies. One column is in the order of points already. */
 static int batch_points(struct rest_dec *d, const struct batch *b, struct sx_args_upsert *args)
 {
     uint64_t n_vectors = (uint64_t)b->n_ids * b->n_columns;
     struct sx_point_in *p = sx_arena_zalloc(d->arena, (uint64_t)b->n_ids * sizeof(*p) + 1);
-    struct sx_vec_in *v = sx_arena_alloc(d->arena, n_vectors * sizeof(*v) + 1);
+    struct sx_vec_in *v =
+        b->n_columns == 1 ? b->columns[0].v : sx_arena_alloc(d->arena, n_vectors * sizeof(*v) + 1);
 
-    if (p == NULL || v == NULL)
+    if (p == NULL || (v == NULL && n_vectors != 0))
         return SX_ENOMEM;
     args->points = p;
     args->n = b->n_ids;
     for (uint32_t i = 0; i < b->n_ids; i++) {
         p[i].id = b->ids[i];
         p[i].n_vectors = b->n_columns;
-        p[i].vectors = v;
+        p[i].vectors = v + (uint64_t)i * b->n_columns;
         if (b->has_payloads)
             p[i].payload = b->payloads[i];
-        for (uint32_t c = 0; c < b->n_columns; c++)
-            *v++ = b->columns[c].v[i];
+        for (uint32_t c = 0; b->n_columns > 1 && c < b->n_columns; c++)
+            v[(uint64_t)i * b->n_columns + c] = b->columns[c].v[i];
     }
     return SX_OK;
 }

@@ -15,6 +15,8 @@
 /* Last: it poisons names. */
 #include "sextant/sx_ban.h"
 
+#define GROWS_FROM 1024u /* elements */
+
 /* --- fields --------------------------------------------------------------------------------- */
 
 /* 1 when the key is the name or one of its aliases. */
@@ -204,19 +206,35 @@ int rest_no_memory(const struct rest_dec *d, int rc)
     return rc == SX_ENOMEM || (rc < 0 && REST_IS(d->j.msg, "out of memory"));
 }
 
+/* The capacity a long list gets: as many elements as the rest of the text holds at the rate of
+ * those since it last grew. Doubling would leave as much behind again, and end half empty. */
+static uint64_t capacity(const struct rest_dec *d, const void *array, uint32_t n)
+{
+    uint64_t left = (uint64_t)(d->j.end - d->j.p), rate;
+
+    if (n < GROWS_FROM || d->grown.array != array || n <= d->grown.n || d->j.p <= d->grown.at)
+        return 2 * (uint64_t)n;
+    rate = (uint64_t)(d->j.p - d->grown.at) / (n - d->grown.n);
+    return n + left / (rate != 0 ? rate : 1) + n / 32 + 16;
+}
+
 void *rest_push(struct rest_dec *d, void *array, uint32_t n, uint32_t *cap, uint32_t size)
 {
-    uint32_t more;
+    uint64_t more;
 
     if (n < *cap)
         return array;
-    more = *cap != 0 ? *cap * 2 : size > 64 ? 2 : 8; /* of large elements there often is one */
-    if (more < *cap)
+    /* of large elements there often is one */
+    more = *cap != 0 ? capacity(d, array, n) : size > 64 ? 2 : 8;
+    if (more > UINT32_MAX)
         return NULL;
-    array = *cap == 0
-                ? sx_arena_alloc(d->arena, (uint64_t)more * size)
-                : sx_arena_resize(d->arena, array, (uint64_t)*cap * size, (uint64_t)more * size);
-    if (array != NULL)
-        *cap = more;
+    array = *cap == 0 ? sx_arena_alloc(d->arena, more * size)
+                      : sx_arena_resize(d->arena, array, (uint64_t)*cap * size, more * size);
+    if (array == NULL)
+        return NULL;
+    *cap = (uint32_t)more;
+    d->grown.array = array;
+    d->grown.at = d->j.p;
+    d->grown.n = n;
     return array;
 }

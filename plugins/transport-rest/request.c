@@ -19,12 +19,11 @@
 #include "sextant/sx_ban.h"
 
 #define POOL_MIN 262144u
-/* The arena of a request: what honest bodies need, and a bound for the others. An upsert of short
- * vectors takes some 14 bytes of memory per byte of text; the worst honest one, a column of
- * one-dimensional vectors ("[1]," is 4 bytes of text, 64 of aligned floats and two descriptions),
- * takes 90. */
+/* The arena of a request: what honest bodies need, and a bound for the others. Bytes of memory per
+ * byte of text: an upsert of long vectors takes 1, of one-number vectors 6, of multivectors of one
+ * number 24, a column of one-number vectors 36. */
 #define ARENA_BASE   1048576u
-#define ARENA_FACTOR 128u
+#define ARENA_FACTOR 48u
 
 uint64_t rest_request_limit(const struct rest_req *r)
 {

@@ -169,7 +169,9 @@ static inline ALWAYS const char *fast_float(const char *p, float *out)
     return p;
 }
 
-/* A growing list in the arena: 4-byte items, 64-byte aligned. */
+/* A growing list in the arena: 4-byte items, 64-byte aligned when it fills that much. A column of
+ * one-number vectors would take 16 times its numbers otherwise. */
+#define ITEMS_ALIGN(n) ((n)*4 < 64 ? 16u : 64u)
 struct items {
     void *p;
     uint64_t n, cap;
@@ -180,11 +182,12 @@ static int items_grow(struct sx_json *j, struct items *v)
     uint64_t cap = v->cap * 2;
     void *p;
 
-    if (sx__arena_extend(j->arena, v->p, v->cap * 4, cap * 4)) {
+    if (((uintptr_t)v->p & (ITEMS_ALIGN(cap) - 1)) == 0 &&
+        sx__arena_extend(j->arena, v->p, v->cap * 4, cap * 4)) {
         v->cap = cap;
         return SX_OK;
     }
-    p = sx_arena_alloc_aligned(j->arena, cap * 4, 64);
+    p = sx_arena_alloc_aligned(j->arena, cap * 4, ITEMS_ALIGN(cap));
     if (p == NULL)
         return sx__json_enomem(j);
     memcpy(p, v->p, v->n * 4);
@@ -206,10 +209,19 @@ static int items_begin(struct sx_json *j, struct items *v, uint64_t hint)
     v->cap = (uint64_t)(j->end - j->p) / 2 + 1;
     if (v->cap > (hint != 0 ? hint : FIRST_FLOATS))
         v->cap = hint != 0 ? hint : FIRST_FLOATS;
-    v->p = sx_arena_alloc_aligned(j->arena, v->cap * 4, 64);
+    v->p = sx_arena_alloc_aligned(j->arena, v->cap * 4, ITEMS_ALIGN(v->cap));
     if (v->p == NULL)
         return sx__json_enomem(j);
     return 1;
+}
+
+/* It is another form: the room goes back, or each vector that is tried as a list would keep its
+ * own. */
+static int items_drop(struct sx_json *j, struct items *v, struct sx_json_mark mark)
+{
+    (void)sx__arena_extend(j->arena, v->p, v->cap * 4, 0);
+    sx_json_reset(j, mark);
+    return SX_EINPUT;
 }
 
 static int64_t items_end(struct sx_json *j, struct items *v)
@@ -291,10 +303,8 @@ int64_t sx_json_f32s(struct sx_json *j, uint32_t hint, float **out)
         rc = sx_json_peek(j);
         if (rc == SX_JSON_ERROR)
             return SX_EFORMAT;
-        if (rc != SX_JSON_NUM) {
-            sx_json_reset(j, mark);
-            return SX_EINPUT;
-        }
+        if (rc != SX_JSON_NUM)
+            return items_drop(j, &v, mark);
         rc = sx_json_f64(j, "f32", &d);
         if (rc < 0)
             return rc;
@@ -328,8 +338,7 @@ int64_t sx_json_u32s(struct sx_json *j, uint32_t **out)
         if (kind == SX_JSON_ERROR || (kind == SX_JSON_NUM && sx__json_number(j, &num) < 0))
             return SX_EFORMAT;
         if (kind != SX_JSON_NUM || num.type != SX_DOC_I64 || num.v.i < 0 || num.v.i > UINT32_MAX) {
-            sx_json_reset(j, mark);
-            return SX_EINPUT;
+            return items_drop(j, &v, mark);
         }
         if (v.n == v.cap && (rc = items_grow(j, &v)) < 0)
             return rc;

@@ -144,13 +144,13 @@ void sx_path_print(const struct sx_path *path, struct sx_buf *out)
 {
     for (uint32_t i = 0; i < path->n; i++) {
         const struct sx_step *s = &path->steps[i];
-        const char *end = s->key.p + s->key.n;
 
         if (s->kind == SX_STEP_ALL) {
             sx_buf_adds(out, "[]");
         } else if (s->kind == SX_STEP_INDEX) {
             sx_buf_printf(out, "[%llu]", (unsigned long long)s->index);
         } else {
+            const char *end = s->key.p + s->key.n;
             int quote = s->key.n == 0 || bare_end(s->key.p, end) != end;
 
             if (i != 0)

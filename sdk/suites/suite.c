@@ -17,10 +17,8 @@ static const struct {
     uint32_t kind;
     void (*run)(struct suite *s);
 } suites[] = {
-    {SX_KIND_DISTANCE, sx_suite__distance},
-    {SX_KIND_INDEX, sx_suite__index},
-    {SX_KIND_ROWS, sx_suite__rows},
-    {SX_KIND_BLOBS, sx_suite__blobs},
+    {SX_KIND_DISTANCE, sx_suite__distance},   {SX_KIND_INDEX, sx_suite__index},
+    {SX_KIND_ROWS, sx_suite__rows},           {SX_KIND_BLOBS, sx_suite__blobs},
     {SX_KIND_TOKENIZER, sx_suite__tokenizer},
 };
 

@@ -1,7 +1,8 @@
 """What the tests of acceptance facts share: short calls, and the states in which a filter must hold.
 
 A fact that is true with and without an index is asked in every state of STATES: without index, with
-the index made before or after the points, and each of these again after SIGKILL and a new start.
+the index made before or after the points, and each of these again after SIGKILL and a new start (all
+comes from the log) and after a clean stop and start (all comes from the files of a checkpoint).
 """
 import contextlib
 import math
@@ -14,10 +15,10 @@ V = [0.5, 0.25, 0.125, 1.0]
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 U64 = 2**64 - 1
 
-STATES = ["plain", "index-first", "index-after", "plain-killed", "index-first-killed",
-          "index-after-killed"]
+STATES = [kind + end for end in ("", "-killed", "-restarted")
+          for kind in ("plain", "index-first", "index-after")]
 states = pytest.mark.parametrize("state", STATES)
-indexed_states = pytest.mark.parametrize("state", STATES[1:3] + STATES[4:])
+indexed_states = pytest.mark.parametrize("state", [s for s in STATES if not s.startswith("plain")])
 
 
 def is_indexed(state):
@@ -25,7 +26,8 @@ def is_indexed(state):
 
 
 def create(http, name, vectors=None, **more):
-    http.ok("PUT", f"/collections/{name}", {"vectors": vectors or {"size": 4, "distance": "Dot"}} | more)
+    http.ok("PUT", f"/collections/{name}", {"vectors": vectors
+                                            or {"size": 4, "distance": "Dot"}} | more)
 
 
 def put(http, name, points, query="wait=true", **more):
@@ -158,6 +160,8 @@ def build(server, name, state, points, indexes, vectors=None, **more):
             index(http, name, field, schema)
     if state.endswith("killed"):
         crash(server)
+    if state.endswith("restarted"):
+        server.restart()
     return http
 
 

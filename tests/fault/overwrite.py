@@ -13,17 +13,15 @@ Printed: the highest disk use, and how much cleaning wrote for each byte the cli
 and payload; the log is not counted on either side).
 """
 import argparse
-import json
 import pathlib
 import random
-import struct
 import sys
 import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from harness import Http, Server  # noqa: E402
+from harness import Server  # noqa: E402
 
 MIB = 1 << 20
 
@@ -64,7 +62,7 @@ class Disk(threading.Thread):
 
 
 def written(server):
-    """Bytes in the order of their files' growth cannot be told from outside: the process's own count."""
+    """Bytes the process has handed to write calls, sockets included."""
     try:
         text = pathlib.Path(f"/proc/{server.proc.pid}/io").read_text()
         return int(text.split("write_bytes:")[0].split("wchar:")[1].split()[0])
@@ -95,7 +93,7 @@ def main():
     flight = set()
     disk = Disk(server.storage, lambda: 1.5 * max(len(state), 1) * point + 64 * MIB)
     server.http.ok("PUT", "/collections/c", {"vectors": {"size": a.dim, "distance": "Euclid"}})
-    client_bytes = server_bytes = 0
+    server_bytes, fill_bytes = 0, 0
     restart_at = sorted(rng.randrange(n, n + total) for _ in range(a.restarts))
     done, version, t0 = 0, 0, time.monotonic()
     disk.start()
@@ -136,6 +134,7 @@ def main():
             ids = range(done, min(done + a.batch, n))
             put(list(ids))
             done += len(ids)
+            fill_bytes = written(server)
         else:
             ids = rng.sample(range(n), min(a.batch, n))
             if rng.random() < 0.05:
@@ -192,11 +191,10 @@ def main():
         return fail(f"scrolling finds {seen} points of {len(state)}")
     disk.done.set()
     disk.join()
-    client_bytes = done * point
     live = len(state) * point
-    # What the server wrote: the log (about the request's binary form), the data, the moves, checksums.
-    log_bytes = done * (4 * a.dim + a.payload + 120)
-    extra = (server_bytes - client_bytes - log_bytes) / client_bytes
+    # While the collection was filled nothing was moved: what a point costs then (log, data, answer) it
+    # costs later too, and the rest is cleaning.
+    extra = (server_bytes - fill_bytes - (done - n) * fill_bytes / n) / ((done - n) * point)
     print(f"{done} points written in {time.monotonic() - t0:.0f} s, {n} live: {live / MIB:.0f} MiB; disk at "
           f"most {disk.most / MIB:.0f} MiB ({disk.most / live:.2f} x), at the end {last / MIB:.0f} MiB; bound "
           f"{(1.5 * live) / MIB + 64:.0f} MiB; {extra:.2f} extra bytes written per byte of data")

@@ -148,6 +148,36 @@ static void test_table(void **state SX_UNUSED)
     mem_io_destroy(disk);
 }
 
+/* --- leaves that are only covered --------------------------------------------------------- */
+
+static void test_covered(void **state SX_UNUSED)
+{
+    struct eng_field_schema *s = fk_schema("k", "{\"type\":\"keyword\"}");
+    struct eng_bits yes = {{0}}, maybe = {{0}};
+    struct eng_leaf leaf;
+    struct sx_arena arena;
+    struct eng_field *f;
+
+    fk_start(NULL);
+    sx_arena_init(&arena, sx_mem_libc(), 0);
+    assert_int_equal(eng_field_create(&fk_conf, s, 0, &f, NULL), 0);
+    stage_docs(f, 0, 100);
+    leaf = *leaf_of(s, 0, &arena);
+    leaf.mode = ENG_LEAF_COVERED;
+    eng_field_mask(f, &leaf, 0, 100, &yes, &maybe);
+    assert_int_equal(eng_bits_count(&yes, 0, SX_CHUNK_ROWS), 0);
+    assert_int_equal(eng_bits_count(&maybe, 0, SX_CHUNK_ROWS), 60);
+    leaf.mode = ENG_LEAF_PLAIN;
+    memset(&maybe, 0, sizeof(maybe));
+    eng_field_mask(f, &leaf, 0, 100, &yes, &maybe);
+    assert_int_equal(eng_bits_count(&yes, 0, SX_CHUNK_ROWS), 0);
+    assert_int_equal(eng_bits_count(&maybe, 0, SX_CHUNK_ROWS), 100);
+    eng_field_destroy(f, 0);
+    sx_arena_fini(&arena);
+    eng_field_schema_destroy(&fk_mem, s);
+    fk_stop();
+}
+
 /* --- starts of orders -------------------------------------------------------------------- */
 
 static void test_order_bound(void **state SX_UNUSED)
@@ -328,9 +358,9 @@ static void test_memory(void **state SX_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),        cmocka_unit_test(test_order_bound),
-        cmocka_unit_test(test_facet_answer), cmocka_unit_test(test_restarts),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_table),    cmocka_unit_test(test_order_bound),
+        cmocka_unit_test(test_covered),  cmocka_unit_test(test_facet_answer),
+        cmocka_unit_test(test_restarts), cmocka_unit_test(test_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@
 #include "sdk/lib/elf_file.h"
 
 const struct sx_plugin *const sx_builtin_plugins[] = {NULL};
+const char *const sx_companions[] = {NULL};
 
 static char dir[] = "/tmp/sx-loader-XXXXXX";
 static char path[64];

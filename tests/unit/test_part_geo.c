@@ -143,7 +143,7 @@ static struct sx_geo point_of(uint32_t place)
     return p;
 }
 
-#define MAX_POINTS (1u << 17)
+#define MAX_POINTS (1u << 18)
 struct model {
     uint32_t place, n, n_rows;
     uint32_t is_clean; /* no junk */

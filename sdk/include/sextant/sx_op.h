@@ -40,7 +40,7 @@ struct sx_infer {
 struct sx_vec_in {
     struct sx_str name; /* "" = the unnamed vector */
     uint32_t kind, dim, rows, pad;
-    const float *data; /* 64-aligned for dense */
+    const float *data; /* 16-aligned, 64 from 64 bytes on */
     const uint32_t *indices;
     struct sx_id id;
     const struct sx_infer *infer;
