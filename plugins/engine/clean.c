@@ -14,8 +14,8 @@
 #define FLOOR_BYTES    (4u << 20) /* garbage a store may hold whatever its size */
 #define CHECKPOINT_LOW 64u
 #endif
-#define RATIO_NUM   7u /* a store is cleaned from 7/5 of what lives in it */
-#define RATIO_DEN   5u
+#define RATIO_NUM   4u /* a store is cleaned from 4/3 of what lives in it */
+#define RATIO_DEN   3u
 #define SLICE_NS    1000000u
 #define SLICE_MOVES 256u
 #define SLICE_ROWS  8192u
@@ -129,7 +129,7 @@ static uint32_t choose(struct eng_units *u, uint32_t entry)
         u->at[i].is_victim = 0;
     if (total <= limit)
         return 0;
-    limit -= limit / 16;
+    limit -= limit / 32;
     while (total > limit) {
         uint32_t best = UINT32_MAX;
         double least = 0.9; /* fuller ones are not worth it */

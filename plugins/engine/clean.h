@@ -15,7 +15,9 @@
  * millisecond, one pass at a time; a shard that is being cleaned is held open. An idle shard
  * without garbage is left alone.
  *
- * Bound: a store is cleaned when it takes more than 1.4 times what lives in it and a few MiB. */
+ * Bound: a store is cleaned when it takes more than 4/3 of what lives in it and a few MiB; what
+ * moves and waits to be dropped, the log and the room files are given ahead stay within 1.5 times
+ * and 64 MiB. */
 #ifndef ENG_CLEAN_H
 #define ENG_CLEAN_H
 
