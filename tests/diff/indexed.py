@@ -4,12 +4,13 @@ The client's in-memory mode has no indexes. Indexes holds the schemas of a colle
 condition on one payload as the index says, or returns None where the index has no say and the payload
 decides. Where the specification leaves an answer open, Unspecified is raised and nobody is asked.
 """
+import functools
 import uuid
 from datetime import datetime
 from fractions import Fraction
 
 from qdrant_client import models as m
-from qdrant_client.local import datetime_utils
+from qdrant_client.local import datetime_utils, payload_value_extractor
 from qdrant_client.local.json_path_parser import JsonPathItemType, parse_json_path
 from qdrant_client.local.order_by import datetime_to_microseconds
 from qdrant_client.local.payload_value_extractor import value_by_key
@@ -31,6 +32,14 @@ class Unspecified(Exception):
 def steps(path):
     return tuple((i.item_type.value, i.key if i.item_type == JsonPathItemType.KEY else i.index)
                  for i in parse_json_path(path))
+
+
+def remember_paths():
+    """Parses each path once: reading them is most of what the in-memory mode does."""
+    global parse_json_path, steps
+    parse_json_path = functools.lru_cache(4096)(parse_json_path)
+    payload_value_extractor.parse_json_path = parse_json_path
+    steps = functools.lru_cache(4096)(steps)
 
 
 def is_bare(key):

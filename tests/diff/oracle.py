@@ -8,20 +8,18 @@ is in indexed.py.
 An answer is ("ok", result) or ("error", class); Unspecified means that nobody needs to be asked, because
 the answer is open or the operation would leave the two in different, equally good states.
 """
-import functools
 import warnings
 
 from pydantic import ValidationError
 from qdrant_client import QdrantClient
 from qdrant_client import models as m
-from qdrant_client.local import local_collection, payload_filters, payload_value_extractor
-from qdrant_client.local.json_path_parser import parse_json_path
+from qdrant_client.local import local_collection, payload_filters
 from qdrant_client.local.payload_value_extractor import value_by_key
 from qdrant_client.local.utils import normalize_point_id
 
 import calls
 import indexed
-from indexed import Indexes, Unspecified, as_integer, as_micros, as_uuid, steps
+from indexed import Indexes, Unspecified, as_micros, steps
 
 SETTLED = {
     "S1": ("02 §7.9", "an empty `should` inside a nested filter matches nothing; that mode: no restriction"),
@@ -160,15 +158,12 @@ def value_clause(c, name, v):
 
 
 def install():
-    """Puts the corrected conditions under the in-memory mode, and remembers parsed paths."""
+    """Puts the corrected conditions under the in-memory mode."""
     warnings.simplefilter("ignore")
     payload_filters.check_condition = check_condition
     payload_filters.check_filter = check_filter
     local_collection.check_filter = check_filter
-    remembered = functools.lru_cache(4096)(parse_json_path)
-    payload_value_extractor.parse_json_path = remembered
-    indexed.parse_json_path = remembered
-    indexed.steps = functools.lru_cache(4096)(indexed.steps)
+    indexed.remember_paths()
 
 
 # --- what is refused before anything happens ----------------------------------------------------------
@@ -531,4 +526,4 @@ def check_nested(field, nested):
         raise Refused("not inside")
 
 
-__all__ = ["Oracle", "SETTLED", "Unspecified", "install", "as_integer", "as_uuid"]
+__all__ = ["Oracle", "SETTLED", "Unspecified", "install"]

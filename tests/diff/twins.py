@@ -84,7 +84,7 @@ def difference(a, b):
     a, b = (x if isinstance(x, str) else json.dumps(x, sort_keys=True, ensure_ascii=False) for x in (a, b))
     at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
     lo = max(0, at - 200)
-    return f"at {at}:\n  twin   ...{a[lo:at + 200]}\n  killed ...{b[lo:at + 200]}"
+    return f"at {at}:\n  wanted ...{a[lo:at + 200]}\n  found  ...{b[lo:at + 200]}"
 
 
 def in_any_order(op, answer):
@@ -418,20 +418,28 @@ class Recording:
             self.states.append((sent, self.now(), True, "creation"))
             self.found.append(state_with(self.reads, twin.http))
             self.found.append(self.call(twin, s.filled(), True))
-            for part, n in enumerate((35, 15, 15)):
+            for part, n in enumerate((25, 12, 12, 12)):
                 if part:
                     self.start()
-                for _ in range(n):
-                    op = s.next()
-                    while op["do"] not in sequence.WRITES or op["do"] == "batch":
-                        op = s.next()
-                    self.found.append(self.call(twin, op, r.random() < 0.6))
-                    if r.random() < 0.2:
+                # Unsynced changes of everything while the indexes of replayed rows are being filled.
+                hasty = [{"do": "overwrite_payload", "payload": {"k": part}, "filter": s.filter()},
+                         s.filled()][:r.randrange(3)]
+                for op in hasty + [self.a_write(s) for _ in range(n)]:
+                    self.found.append(self.call(twin, op, op not in hasty and r.random() < 0.6))
+                    if r.random() < (0.5 if op in hasty else 0.2):
                         time.sleep(r.choice((0.01, 0.07)))
                 self.end(clean=part == 1)
         finally:
             twin.close()
         return pd.parse_sessions(self.journals)
+
+    @staticmethod
+    def a_write(s):
+        """The next operation that is one write: of a batch a part may survive."""
+        op = s.next()
+        while op["do"] not in sequence.WRITES or op["do"] == "batch":
+            op = s.next()
+        return op
 
     def bounds(self, p):
         """The first and the last of the states that a disk cut at p may hold; -1: no collection."""
@@ -489,13 +497,13 @@ def examine(rec, server, where, image, p, what, written):
     for i in range(max(lo, 0), hi + 1):
         if rec.found[i] == found:
             return None
-    near = rec.found[max(lo, 0)]
-    diff = next((f"answer {k - 2} {sequence.shown(rec.reads[k - 2]) if k > 1 else ''}: {x[:700]}\n"
-                 f"  wanted, after operation {max(lo, 0)}: {y[:700]}")
-                for k, (x, y) in enumerate(zip(found, near)) if x != y)
+    near = min(good, key=lambda g: sum(x != y for x, y in zip(g, found)))
+    diff = next(f"{sequence.shown(rec.reads[k - 2]) if k > 1 else 'points' if k == 0 else 'info'} "
+                f"{difference(y, x)}" for k, (x, y) in enumerate(zip(found, near)) if x != y)
     known = [i for i, f in enumerate(rec.found) if f[:2] == found[:2]]
     return (f"must hold operations up to {lo}, may up to {hi}; points and schema are those after "
-            f"{known or 'no number'}; {diff}\n  last operations: {[x[3][:200] for x in rec.states[max(lo, 0):hi + 1]]}")
+            f"{known or 'no number'}; nearest: {diff}\n  last operations: "
+            f"{[x[3][:200] for x in rec.states[max(lo, 0):hi + 1]]}")
 
 
 def power_session(seed, states, text, where):

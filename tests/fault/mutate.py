@@ -182,19 +182,24 @@ def build(seed, rng, other):
     return text + (body or b""), whole
 
 
+# The one 500 that a body alone may cause: a model that only an inference service could run.
+NO_INFERENCE = b"InferenceService URL not configured"
+
+
 def answer(sock):
-    """Status of one answer; None when the connection was closed without one. Raises TimeoutError."""
+    """Status and body of one answer; (None, b"") when the connection was closed without one. Raises
+    TimeoutError."""
     data = b""
     while True:
         while b"\r\n\r\n" not in data:
             try:
                 chunk = sock.recv(65536)
             except ConnectionError:
-                return None
+                return None, b""
             if not chunk:
                 if data:
                     raise AssertionError(f"half an answer: {data[:200]!r}")
-                return None
+                return None, b""
             data += chunk
         head, _, rest = data.partition(b"\r\n\r\n")
         m = re.match(rb"HTTP/1\.1 (\d{3}) [A-Za-z0-9' -]*\r\n", head + b"\r\n")
@@ -211,9 +216,9 @@ def answer(sock):
             except ConnectionError:
                 chunk = b""
             if not chunk:
-                return int(m[1])  # HEAD-like, or closed on bytes it did not read
+                return int(m[1]), rest  # HEAD-like, or closed on bytes it did not read
             rest += chunk
-        return int(m[1])
+        return int(m[1]), rest
 
 
 class Run:
@@ -262,7 +267,7 @@ class Run:
                     sock.shutdown(socket.SHUT_WR)
             except ConnectionError:
                 pass
-            status = answer(sock)
+            status, body = answer(sock)
         except TimeoutError:
             raise AssertionError("no answer and no close within 10 s") from None
         finally:
@@ -271,7 +276,7 @@ class Run:
             raise AssertionError("a whole request was not answered")
         if status is not None and not 200 <= status < 600:
             raise AssertionError(f"status {status}")
-        if status == 500:
+        if status == 500 and NO_INFERENCE not in body:
             raise AssertionError("status 500: an internal error by input alone")
         self.counts[status] = self.counts.get(status, 0) + 1
 
