@@ -22,7 +22,8 @@ struct checkpoint {
     pthread_mutex_t lock;
     struct sx_err err;
     struct sx_task task;
-    uint32_t gone, pad; /* dropped columns that the manifest does not name */
+    uint32_t gone;         /* dropped columns that the manifest does not name */
+    uint32_t syncs_fields; /* the manifest may name chunks that had other rows, see field.h */
     struct part {
         struct checkpoint *cp;
         struct sx_store_mark *mark;  /* where this store's mark goes: of rows, */
@@ -37,6 +38,8 @@ static void finished(struct sx_task *task, struct sx_worker *w)
     struct eng *e = s->eng;
     (void)w;
     s->checkpointing = 0;
+    if (cp->err.code != 0)
+        s->fields_unsynced |= cp->syncs_fields;
     if (cp->err.code == 0) {
         struct sx_err err = SX_ERR_INIT;
         s->checkpoint = cp->m.operation;
@@ -74,6 +77,8 @@ static void write_manifest(struct sx_task *task, struct sx_worker *w)
     (void)w;
     if (cp->err.code == 0)
         (void)eng_wal_sync(s->wal, &cp->err);
+    if (cp->err.code == 0 && cp->syncs_fields)
+        (void)s->eng->io->dir_sync(s->fields_dir, &cp->err);
     if (cp->err.code == 0)
         (void)eng_manifest_write(s->eng, s->dir, &s->id, &cp->m, &cp->err);
     cp->task.fn = finished;
@@ -245,6 +250,8 @@ void eng_checkpoint_start(struct eng_shard *s)
     cp->m.generation = s->generation + 1;
     cp->m.operation = t->commit;
     cp->gone = eng_schema_gone_columns(s);
+    cp->syncs_fields = s->fields_unsynced;
+    s->fields_unsynced = 0;
     s->checkpointing = 1;
     eng_shard_ref(s);
 
@@ -299,7 +306,7 @@ static void close_on_strand(struct sx_task *task, struct sx_worker *w)
     atomic_store_explicit(&s->tick_posted, 0,
                           memory_order_release); /* pairs with the exchanges below */
     if (is_open(s)) {
-        if (s->table.commit != s->checkpoint) {
+        if (s->table.commit != s->checkpoint || eng_clean_wants_checkpoint(s)) {
             s->close_wanted = 1;
             eng_checkpoint_start(s);
         } else {

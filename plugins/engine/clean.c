@@ -8,11 +8,9 @@
 #include "sextant/sx_ban.h"
 
 #ifdef SX_SMALL_CHUNKS
-#define FLOOR_BYTES    4096u
-#define CHECKPOINT_LOW 2u
+#define FLOOR_BYTES 4096u
 #else
-#define FLOOR_BYTES    (4u << 20) /* garbage a store may hold whatever its size */
-#define CHECKPOINT_LOW 64u
+#define FLOOR_BYTES (4u << 20) /* garbage a store may hold whatever its size */
 #endif
 #define RATIO_NUM   4u /* a store is cleaned from 4/3 of what lives in it */
 #define RATIO_DEN   3u
@@ -20,15 +18,9 @@
 #define SLICE_MOVES 256u
 #define SLICE_ROWS  8192u
 #define STEP_ROWS   1024u /* ids looked up, node -> row entries led away */
+#define CLASSES     64u
 
-enum { SWEEP = 1, FENCE_EMPTY, SETTLE, REMOVE_IDS, DETACH_IDS, FORGET, FENCE_LEFT, SAVE };
-
-/* Payload indexes let go of a chunk's parts with this; without it numbers of rows are not used
- * again while there are payload indexes. Called when no view knows the chunk and before its number
- * is used again; 0 or SX_ENOMEM. From then on eng_field_stage() may come with rows of that chunk,
- * several times before one commit, and below rows that were committed before. */
-struct eng_field;
-__attribute__((weak)) int eng_field_forget(struct eng_field *f, uint32_t chunk);
+enum { SWEEP = 1, SETTLE, REMOVE_IDS, DETACH_IDS, FORGET, SAVE };
 
 struct eng_clean {
     struct sx_task task;
@@ -42,11 +34,6 @@ struct eng_clean {
 };
 
 static void step(struct sx_task *task, struct sx_worker *w);
-
-int eng_table_reuses_rows(const struct eng_table *t)
-{
-    return t->schema->n_fields == 0 || eng_field_forget != NULL;
-}
 
 struct eng_units *eng_clean_units(struct eng_shard *s, uint32_t i, uint32_t *entry_bytes)
 {
@@ -120,7 +107,9 @@ static uint64_t unit_live(const struct eng_unit *k, uint32_t entry)
     return entry ? (uint64_t)k->live * entry : k->live_bytes;
 }
 
-/* Marks the deadest units until the store would be a little below its limit. */
+/* Marks the deadest units until the store would be a little below its limit. They are taken in
+ * classes of 1/64 alive, so that a store of ten thousands of units is not sorted; those that are
+ * nine tenths alive are not worth it. */
 static uint32_t choose(struct eng_units *u, uint32_t entry)
 {
     uint64_t total = bytes_of(u, entry), limit = limit_of(u, entry);
@@ -130,25 +119,17 @@ static uint32_t choose(struct eng_units *u, uint32_t entry)
     if (total <= limit)
         return 0;
     limit -= limit / 32;
-    while (total > limit) {
-        uint32_t best = UINT32_MAX;
-        double least = 0.9; /* fuller ones are not worth it */
-        for (uint32_t i = 0; i < u->n; i++) {
-            const struct eng_unit *k = &u->at[i];
-            uint64_t bytes = unit_bytes(k, entry);
-            if (k->state != ENG_UNIT_LIVE || k->is_victim || bytes == 0 || is_open(u, i, entry))
+    for (uint32_t class = 0; class < CLASSES * 9 / 10 && total > limit; class ++) {
+        for (uint32_t i = 0; i < u->n && total > limit; i++) {
+            struct eng_unit *k = &u->at[i];
+            uint64_t bytes = unit_bytes(k, entry), live = unit_live(k, entry);
+            if (k->state != ENG_UNIT_LIVE || bytes == 0 || is_open(u, i, entry) ||
+                live * CLASSES / bytes != class)
                 continue;
-            double share = (double)unit_live(k, entry) / (double)bytes;
-            if (share < least) {
-                least = share;
-                best = i;
-            }
+            k->is_victim = 1;
+            total -= bytes - live;
+            n++;
         }
-        if (best == UINT32_MAX)
-            break;
-        u->at[best].is_victim = 1;
-        total -= unit_bytes(&u->at[best], entry) - unit_live(&u->at[best], entry);
-        n++;
     }
     return n;
 }
@@ -477,12 +458,26 @@ void eng_clean_consider(struct eng_shard *s)
 /* --- checkpoints ---------------------------------------------------------------------------------
  */
 
+/* A column that was dropped is in no manifest; its files go all at once. */
+static int is_of_manifest(const struct eng_table *t, const struct eng_units *u)
+{
+    const struct eng_config *config = t->schema->config;
+    int is = u == &t->chunks || u == &t->segments;
+    for (uint32_t i = 0; !is && i < config->n_columns; i++) {
+        const struct eng_column *c = t->columns[config->columns[i].slot];
+        is = u == &c->nodes || u == &c->segments;
+    }
+    return is;
+}
+
 int eng_clean_wants_checkpoint(const struct eng_shard *s)
 {
     struct eng_shard *w = (struct eng_shard *)(uintptr_t)s;
     struct eng_units *u;
     uint32_t entry;
     for (uint32_t i = 0; (u = eng_clean_units(w, i, &entry)) != NULL; i++) {
+        if (!is_of_manifest(&w->table, u))
+            continue;
         for (uint32_t c = 0; c < u->n; c++) {
             if (u->at[c].state == ENG_UNIT_LEFT && u->at[c].is_unread && !u->at[c].is_saved)
                 return 1;
@@ -491,8 +486,20 @@ int eng_clean_wants_checkpoint(const struct eng_shard *s)
     return 0;
 }
 
-/* Removes the files of a unit; its number is free then. What cannot be done now is done at the next
- * checkpoint. */
+/* Payload indexes let go of the chunk; not while a job of theirs is about it. */
+static int forget_fields(struct eng_shard *s, uint32_t chunk)
+{
+    const struct eng_schema *schema = s->table.schema;
+    int rc = 0;
+    for (uint32_t f = 0; rc == 0 && f < schema->n_fields; f++) {
+        rc = eng_field_forget(schema->fields[f]->field, chunk, NULL);
+        s->fields_unsynced = 1;
+    }
+    return rc;
+}
+
+/* Removes the files of a unit; its number is free then. What cannot be done now is done after the
+ * next job or checkpoint. */
 static void drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t entry, uint32_t c)
 {
     struct eng_table *t = &s->table;
@@ -500,9 +507,7 @@ static void drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t 
     const struct sx_blobs_ops *b = t->blobs_p->ops;
     int rc = 0;
     if (i == 0) {
-        for (uint32_t f = 0; eng_field_forget && rc == 0 && f < t->schema->n_fields; f++)
-            rc = eng_field_forget(t->schema->fields[f]->field, c);
-        if (rc != 0 || eng_table_forget_sides(t, c) != 0)
+        if (forget_fields(s, c) != 0 || eng_table_forget_sides(t, c) != 0)
             return;
         for (uint32_t k = 0; k < t->n_columns; k++) {
             if (t->columns[k])
@@ -524,19 +529,30 @@ static void drop(struct eng_shard *s, uint32_t i, struct eng_units *u, uint32_t 
         eng_units_state(u, c, entry ? ENG_UNIT_DROPPED : ENG_UNIT_FREE);
 }
 
+void eng_clean_drop(struct eng_shard *s)
+{
+    struct eng_units *u;
+    uint32_t entry;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        for (uint32_t c = 0; c < u->n; c++) {
+            const struct eng_unit *k = &u->at[c];
+            if (k->state == ENG_UNIT_LEFT && k->is_saved && k->is_unread)
+                drop(s, i, u, entry, c);
+        }
+    }
+}
+
 void eng_clean_saved(struct eng_shard *s)
 {
     struct eng_units *u;
     uint32_t entry;
     for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
         for (uint32_t c = 0; c < u->n; c++) {
-            struct eng_unit *k = &u->at[c];
-            k->is_saved |= k->in_checkpoint;
-            k->in_checkpoint = 0;
-            if (k->state == ENG_UNIT_LEFT && k->is_saved && k->is_unread)
-                drop(s, i, u, entry, c);
+            u->at[c].is_saved |= u->at[c].in_checkpoint;
+            u->at[c].in_checkpoint = 0;
         }
     }
+    eng_clean_drop(s);
 }
 
 void eng_clean_checkpointed(struct eng_shard *s, int rc)

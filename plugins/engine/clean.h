@@ -29,6 +29,8 @@ void eng_clean_consider(struct eng_shard *s);
 int eng_clean_wants_checkpoint(const struct eng_shard *s);
 /* [S] A checkpoint is durable: what it names absent goes. */
 void eng_clean_saved(struct eng_shard *s);
+/* [S] Drops what may go and could not go before: something else was at work on it. */
+void eng_clean_drop(struct eng_shard *s);
 /* [S] A checkpoint has ended, well or not: what waits for another one starts it. */
 void eng_clean_checkpointed(struct eng_shard *s, int rc);
 

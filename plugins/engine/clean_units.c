@@ -34,17 +34,15 @@ int eng_units_room(struct eng_units *u, uint32_t n)
     return 0;
 }
 
-struct eng_taker eng_units_taker(const struct eng_units *u, int reuse)
+struct eng_taker eng_units_taker(const struct eng_units *u)
 {
-    return (struct eng_taker){u->next, 0, (uint32_t)reuse};
+    return (struct eng_taker){u->next, 0, 0};
 }
 
 uint32_t eng_units_take(const struct eng_units *u, struct eng_taker *k)
 {
     if (k->next % SX_CHUNK_ROWS == 0) {
         uint32_t c = k->floor;
-        if (!k->reuse && c < u->n)
-            c = u->n;
         while (c < u->n && u->at[c].state != ENG_UNIT_FREE)
             c++;
         if (c >= ENG_CHUNKS_MAX)

@@ -50,12 +50,12 @@ struct eng_units {
 /* Numbers for the entries of one change. Nothing is taken before eng_units_taken(). */
 struct eng_taker {
     uint64_t next;
-    uint32_t floor, reuse;
+    uint32_t floor, pad;
 };
 void eng_units_init(struct eng_units *u, const struct sx_mem *mem);
 void eng_units_fini(struct eng_units *u);
 int eng_units_room(struct eng_units *u, uint32_t n); /* entries below n exist afterwards */
-struct eng_taker eng_units_taker(const struct eng_units *u, int reuse);
+struct eng_taker eng_units_taker(const struct eng_units *u);
 /* The next number, or UINT32_MAX when all are in use. A chunk begins where it is a chunk's first.
  */
 uint32_t eng_units_take(const struct eng_units *u, struct eng_taker *k);

@@ -1,13 +1,13 @@
 /* Life of a payload index: its parts as a list, and the rows of each operation.
  *
- * The list is immutable and replaced as a whole; its last part is the open one, which takes new
- * rows. Stage writes into the open part beyond what any reader is told of, and makes further open
- * parts where rows cross a chunk border or a part has become too large; commit shows those in a new
- * list, abort forgets rows and parts. A part that a new list leaves out is retired with the list
- * before: readers hold both by their epoch.
+ * The list is immutable and replaced as a whole. One of its parts, the tail, takes new rows; it is
+ * the last one until chunks are used again. Stage writes into the tail beyond what any reader is
+ * told of, and makes further open parts where rows go on in another chunk or a part has become too
+ * large; commit shows those in a new list, abort forgets rows and parts. A part that a new list
+ * leaves out is retired with the list before: readers hold both by their epoch.
  *
- * An open part that is not the last in the list has ended: its rows do not change any more, and a
- * job may seal it (field_job.c). */
+ * An open part that is not the tail has ended: its rows do not change any more, and a job may seal
+ * it (field_job.c). */
 #include <string.h>
 
 #include "field_priv.h"
@@ -48,7 +48,8 @@ struct field_list *eng_field_list_new(const struct eng_field *f, uint32_t cap)
 
     if (l == NULL)
         return NULL;
-    *l = (struct field_list){f->eng->mem, 0, cap};
+    const struct field_list *now = eng_field_list(f);
+    *l = (struct field_list){f->eng->mem, now != NULL ? now->tail : NULL, 0, cap};
     return l;
 }
 
@@ -91,13 +92,14 @@ void eng_field_count(struct eng_field *f)
         const struct field_part *p = l->at[i].part;
 
         ram += sizeof(*p) + (p->block != NULL ? p->bytes : 0);
-        if (p->open != NULL && i + 1 < l->n)
+        if (p->open != NULL && p != l->tail)
             ram += open_ram(p);
         disk += p->map != NULL ? p->bytes : 0;
     }
     atomic_store_explicit(&f->disk, disk, memory_order_relaxed);
     atomic_store_explicit(&f->ram, ram, memory_order_relaxed);
-    atomic_store_explicit(&f->open_ram, open_ram(l->at[l->n - 1].part), memory_order_relaxed);
+    atomic_store_explicit(&f->open_ram, l->tail != NULL ? open_ram(l->tail) : 0,
+                          memory_order_relaxed);
 }
 
 /* --- parts ------------------------------------------------------------------------------- */
@@ -201,16 +203,32 @@ static int make(const struct eng_field_conf *conf,
     return SX_OK;
 }
 
-/* Ends l with an open part at `first` and makes it the list. */
+/* Where p belongs; there is room. */
+static void list_insert(struct field_list *l, struct field_part *p)
+{
+    uint32_t i = l->n++;
+
+    for (; i > 0 && l->at[i - 1].lo > p->lo; i--)
+        l->at[i] = l->at[i - 1];
+    /* The part before ends where this one begins, or with its chunk. */
+    if (i > 0 && l->at[i - 1].hi > p->lo)
+        l->at[i - 1].hi = p->lo;
+    l->at[i] = (struct field_ref){p, p->lo, p->hi};
+    l->tail = p;
+}
+
+/* Makes l the list, with an open part at `first` in it; a chunk's first row gets its part when it
+ * comes, for then that chunk may be another one. */
 static int begin(struct eng_field *f, struct field_list *l, uint32_t first, struct sx_err *err)
 {
-    struct field_part *p = eng_field_part_open(f, first);
+    struct field_part *p = NULL;
 
     atomic_store_explicit(&f->list, l, memory_order_relaxed);
-    if (p == NULL)
+    if (first % SX_CHUNK_ROWS != 0 && (p = eng_field_part_open(f, first)) == NULL)
         return no_memory(f, err);
-    l->at[l->n++] = (struct field_ref){p, p->lo, p->hi};
-    atomic_store_explicit(&f->end, first, memory_order_relaxed);
+    if (p != NULL)
+        list_insert(l, p);
+    f->end = first;
     eng_field_count(f);
     return SX_OK;
 }
@@ -239,7 +257,8 @@ int eng_field_create(const struct eng_field_conf *conf,
 
 int eng_field_open(const struct eng_field_conf *conf,
                    const struct eng_field_schema *schema,
-                   uint32_t n_rows,
+                   struct eng_fills rows,
+                   uint32_t first,
                    struct eng_field **out,
                    struct sx_err *err)
 {
@@ -249,9 +268,9 @@ int eng_field_open(const struct eng_field_conf *conf,
 
     if (rc != SX_OK)
         return rc;
-    rc = eng_field_scan(f, n_rows, &l, err);
+    rc = eng_field_scan(f, rows, &l, err);
     if (rc == SX_OK)
-        rc = begin(f, l, n_rows, err);
+        rc = begin(f, l, first, err);
     if (rc != SX_OK) {
         eng_field_destroy(f, 0);
         return rc;
@@ -284,7 +303,7 @@ void eng_field_destroy(struct eng_field *f, int is_dropped)
     if (l != NULL)
         list_destroy(l);
     if (is_dropped)
-        eng_field_remove_all(f);
+        (void)eng_field_remove_files(f, UINT32_MAX, NULL);
     while (f->trash != NULL) {
         struct field_trash *t = f->trash;
 
@@ -321,8 +340,7 @@ static struct field_part *staged_part(struct eng_field *f, uint32_t lo)
     return p;
 }
 
-/* The list with the staged parts behind what there is; the part before each ends where it begins,
- * or with its chunk. */
+/* The list with the staged parts; the last of them is its tail. */
 static struct field_list *staged_list(const struct eng_field *f)
 {
     const struct field_list *old = eng_field_list(f);
@@ -332,14 +350,8 @@ static struct field_list *staged_list(const struct eng_field *f)
         return NULL;
     memcpy(l->at, old->at, old->n * sizeof(l->at[0]));
     l->n = old->n;
-    for (uint32_t i = 0; i < f->staged.n_parts; i++) {
-        struct field_part *p = f->staged.parts[i];
-        struct field_ref *before = &l->at[l->n - 1];
-
-        if (before->hi > p->lo)
-            before->hi = p->lo;
-        l->at[l->n++] = (struct field_ref){p, p->lo, p->hi};
-    }
+    for (uint32_t i = 0; i < f->staged.n_parts; i++)
+        list_insert(l, f->staged.parts[i]);
     return l;
 }
 
@@ -349,23 +361,23 @@ int eng_field_stage(struct eng_field *f,
                     const struct sx_doc *payloads,
                     struct sx_err *err)
 {
-    const struct field_list *l = eng_field_list(f);
-    struct field_part *p = l->at[l->n - 1].part;
+    uint32_t n_parts = f->staged.n_parts;
+    struct field_part *p = n_parts != 0 ? f->staged.parts[n_parts - 1] : eng_field_list(f)->tail;
     int rc = SX_OK;
 
     f->staged.active = 1;
-    f->staged.base = base;
-    f->staged.n = n;
+    f->staged.end = base + n;
     for (uint32_t i = 0; i < n && rc == SX_OK; i++) {
         uint32_t row = base + i;
 
-        if (row >= p->hi)
+        if (p == NULL || row < p->lo || row >= p->hi)
             p = staged_part(f, row & ~(SX_CHUNK_ROWS - 1));
         else if (p->presence.n != 0 && f->ops->open_is_full(p->open))
             p = staged_part(f, row);
         rc = p != NULL ? eng_field_part_add(f, p, row, payloads[i]) : SX_ENOMEM;
     }
-    if (rc == SX_OK && f->staged.n_parts != 0) {
+    if (rc == SX_OK && f->staged.n_parts != n_parts) {
+        f->eng->mem->release(f->eng->mem, f->staged.list);
         f->staged.list = staged_list(f);
         rc = f->staged.list != NULL ? SX_OK : SX_ENOMEM;
     }
@@ -383,7 +395,8 @@ void eng_field_commit(struct eng_field *f)
 
     if (!f->staged.active)
         return;
-    eng_field_part_commit(l->at[l->n - 1].part);
+    if (l->tail != NULL)
+        eng_field_part_commit(l->tail);
     for (uint32_t i = 0; i < f->staged.n_parts; i++)
         eng_field_part_commit(f->staged.parts[i]);
     f->staged.list = NULL;
@@ -391,10 +404,9 @@ void eng_field_commit(struct eng_field *f)
     f->staged.active = 0;
     if (next != NULL)
         eng_field_publish(f, next);
-    else
-        atomic_store_explicit(&f->open_ram, open_ram(l->at[l->n - 1].part), memory_order_relaxed);
-    /* pairs with the acquire in eng_field_end() */
-    atomic_store_explicit(&f->end, f->staged.base + f->staged.n, memory_order_release);
+    else if (l->tail != NULL)
+        atomic_store_explicit(&f->open_ram, open_ram(l->tail), memory_order_relaxed);
+    f->end = f->staged.end;
 }
 
 void eng_field_abort(struct eng_field *f)
@@ -404,8 +416,64 @@ void eng_field_abort(struct eng_field *f)
     if (!f->staged.active)
         return;
     /* Not where the operation began: rows left out before it go too. */
-    part_cut(l->at[l->n - 1].part, atomic_load_explicit(&f->end, memory_order_relaxed));
+    if (l->tail != NULL)
+        part_cut(l->tail, f->end);
     staged_drop(f);
+}
+
+/* --- chunks that go ---------------------------------------------------------------------- */
+
+static int is_in(uint32_t row, uint32_t chunk)
+{
+    return row >> SX_CHUNK_SHIFT == chunk;
+}
+
+/* Files in the way are removed now: their names will be those of other rows. */
+static int empty_trash(struct eng_field *f, uint32_t chunk, struct sx_err *err)
+{
+    struct field_trash **at = &f->trash, *t;
+
+    while ((t = *at) != NULL) {
+        if (!is_in(t->lo, chunk)) {
+            at = &t->next;
+            continue;
+        }
+        int rc = eng_field_unlink(f, t->lo, err);
+        if (rc != SX_OK)
+            return rc;
+        *at = t->next;
+        f->eng->mem->release(f->eng->mem, t);
+    }
+    return f->lost ? eng_field_remove_files(f, chunk, err) : SX_OK;
+}
+
+int eng_field_forget(struct eng_field *f, uint32_t chunk, struct sx_err *err)
+{
+    const struct field_list *old = eng_field_list(f);
+    uint32_t first = eng_field_first(old, chunk), end = first;
+    struct field_list *l;
+    int rc;
+
+    if (f->busy && f->busy_lo >> SX_CHUNK_SHIFT <= chunk &&
+        (f->busy_hi - 1) >> SX_CHUNK_SHIFT >= chunk)
+        return sx_err_set(err, SX_EPRECOND, "a job is about these rows");
+    rc = empty_trash(f, chunk, err);
+    for (; rc == SX_OK && end < old->n && is_in(old->at[end].lo, chunk); end++) {
+        if (old->at[end].part->map != NULL)
+            rc = eng_field_unlink(f, old->at[end].lo, err);
+    }
+    if (rc != SX_OK || end == first)
+        return rc;
+    l = eng_field_list_new(f, old->n);
+    if (l == NULL)
+        return no_memory(f, err);
+    memcpy(l->at, old->at, first * sizeof(l->at[0]));
+    memcpy(l->at + first, old->at + end, (old->n - end) * sizeof(l->at[0]));
+    l->n = old->n - (end - first);
+    if (l->tail != NULL && is_in(l->tail->lo, chunk))
+        l->tail = NULL;
+    eng_field_publish(f, l);
+    return SX_OK;
 }
 
 void eng_field_stats(const struct eng_field *f, uint64_t *disk, uint64_t *ram)

@@ -39,7 +39,13 @@ struct eng_field_conf {
     struct sx_dir *dir; /* "fields" of the shard; parts are files "<field id>-<chunk>-<lo>.part" */
 };
 
-/* A new index without parts; the open part begins at row `first` (what lies below is to be built).
+/* Rows there are, by chunk: those at or above the fill of their chunk are none. Borrowed. */
+struct eng_fills {
+    const uint32_t *fill;
+    uint32_t n, pad;
+};
+
+/* A new index without parts; rows come from `first` on (what there is elsewhere is to be built).
  * schema is borrowed until destroy, conf for the call, but eng and dir until destroy.
  * SX_EUNSUPPORTED for a type that has no kind of parts. */
 int eng_field_create(const struct eng_field_conf *conf,
@@ -47,9 +53,9 @@ int eng_field_create(const struct eng_field_conf *conf,
                      uint32_t first,
                      struct eng_field **out,
                      struct sx_err *err);
-/* [blocking] Maps the saved parts that lie wholly below n_rows (the rows the manifest counts);
- * damaged, foreign or overlapping files are logged, removed and left to be built. The open part
- * begins at n_rows; what lies between the saved parts and it is a gap, to be built like any other.
+/* [blocking] Maps the saved parts that lie wholly in the rows the manifest counts; damaged, foreign
+ * or overlapping files are logged, removed and left to be built. New rows come from `first` on;
+ * what the saved parts leave out is a gap, to be built like any other.
  *
  * Only heads and lengths are read here. Contents are checked when a part is first asked (checksum
  * and every offset, some 0.2 ms a part): checking them at open would read every index of every
@@ -57,15 +63,17 @@ int eng_field_create(const struct eng_field_conf *conf,
  * part that turns out to be damaged counts as a gap from then on. */
 int eng_field_open(const struct eng_field_conf *conf,
                    const struct eng_field_schema *schema,
-                   uint32_t n_rows,
+                   struct eng_fills rows,
+                   uint32_t first,
                    struct eng_field **out,
                    struct sx_err *err);
 /* No call runs any more. is_dropped: removes the files too. */
 void eng_field_destroy(struct eng_field *f, int is_dropped);
 
 /* [S] Rows base.. of one operation; payloads[i].p NULL = {}. base may lie above the end of what was
- * committed (rows that died before they were born have no values). What it writes lies beyond the
- * rows any reader is told of. After a failure nothing has changed. */
+ * committed (rows that died before they were born have no values), or be the first row of a chunk
+ * that has no parts, wherever that lies. Several calls before one commit are one operation. What it
+ * writes lies beyond the rows any reader is told of. After a failure nothing of it is left. */
 int eng_field_stage(struct eng_field *f,
                     uint32_t base,
                     uint32_t n,
@@ -73,9 +81,13 @@ int eng_field_stage(struct eng_field *f,
                     struct sx_err *err);
 void eng_field_commit(struct eng_field *f); /* [S] cannot fail */
 void eng_field_abort(struct eng_field *f);  /* [S] */
+/* [S] The rows of the chunk are gone for every reader, and their numbers may come back: its parts
+ * and their files go. The caller syncs the folder before a manifest counts new rows of that chunk.
+ * SX_EPRECOND while a job has to do with them, SX_ENOMEM or the file system's code: try again. */
+int eng_field_forget(struct eng_field *f, uint32_t chunk, struct sx_err *err);
 
 /* Background work of one index. next() [S]: the next thing to do, 0 when there is nothing: seal an
- * ended open part, build a gap of rows below `first` from documents, save a sealed part. The job is
+ * ended open part, build a gap among the rows from documents, save a sealed part. The job is
  * run once on a pool (SEAL, BUILD) or blocking thread (SAVE) and given back to done() [S], which
  * publishes the result or forgets it. One job of a field at a time. */
 enum { ENG_FIELD_SEAL = 1, ENG_FIELD_BUILD, ENG_FIELD_SAVE };
@@ -85,7 +97,7 @@ struct eng_field_job {
     uint32_t lo, hi; /* rows */
     void *priv;
 };
-int eng_field_next(struct eng_field *f, struct eng_field_job *job);
+int eng_field_next(struct eng_field *f, struct eng_fills rows, struct eng_field_job *job);
 /* BUILD: called for each row of [lo, hi) that some view may still see, in order, before run. doc.p
  * NULL = {}. Rows left out have no values and are not looked at again. */
 int eng_field_build_add(struct eng_field_job *job,
@@ -94,8 +106,8 @@ int eng_field_build_add(struct eng_field_job *job,
                         struct sx_err *err);
 int eng_field_run(struct eng_field_job *job, struct sx_err *err);
 void eng_field_done(struct eng_field_job *job, int rc); /* [S] takes what the job holds */
-/* [A] rows below n_rows that some part covers: progress of a build. */
-uint32_t eng_field_covered(const struct eng_field *f, uint32_t n_rows);
+/* [A] rows that some part covers: progress of a build. */
+uint32_t eng_field_covered(const struct eng_field *f, struct eng_fills rows);
 
 /* --- readers [A, in an epoch] ------------------------------------------------------------------
  */
@@ -172,11 +184,11 @@ int eng_order_create(const struct eng_field *f,
 /* 1 and the next entry; entries of equal value come by ascending row; a row's equal values come
  * once. 0 at the end. */
 int eng_order_next(struct eng_order *o, struct eng_order_entry *e);
-/* Rows of the view that no part covers, [lo, hi) ranges, for reading documents: i-th, 0 past the
- * last. Parts are checked as by their first use: call it after the last question to the index, and
- * what that question left out is listed. */
+/* Rows of the view that no part covers, [lo, hi) ranges in one chunk each, for reading documents:
+ * i-th, 0 past the last. Parts are checked as by their first use: call it after the last question
+ * to the index, and what that question left out is listed. */
 int eng_field_gap(
-    const struct eng_field *f, uint32_t n_rows, uint32_t i, uint32_t *lo, uint32_t *hi);
+    const struct eng_field *f, struct eng_fills rows, uint32_t i, uint32_t *lo, uint32_t *hi);
 /* The values of one document in the order's terms, at most max, distinct; returns how many. */
 uint32_t eng_order_doc(const struct eng_field_schema *s,
                        const struct sx_order_by *by,

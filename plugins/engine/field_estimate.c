@@ -66,15 +66,14 @@ struct sums {
 
 static void sum_parts(const struct eng_field *f, const struct eng_leaf *leaf, struct sums *s)
 {
-    /* pairs with the release in eng_field_commit(): parts hold all rows below */
-    uint32_t end = atomic_load_explicit(&f->end, memory_order_acquire), of_presence;
     const struct field_list *l = eng_field_list(f);
+    uint32_t of_presence;
 
     of_presence = leaf->kind == ENG_LEAF_IS_EMPTY || leaf->kind == ENG_LEAF_IS_NULL;
     for (uint32_t i = 0; i < l->n; i++) {
         const struct field_ref *r = &l->at[i];
         const struct field_part *p = r->part;
-        uint32_t row_hi = r->hi < end ? r->hi : end, hi;
+        uint32_t row_hi = field_end(l, r), hi;
 
         if (row_hi <= r->lo || !eng_field_part_good(f, r->part))
             continue;

@@ -38,9 +38,11 @@ static void trash_add(struct eng_field *f, uint32_t lo)
 {
     struct field_trash *t = f->eng->mem->zalloc(f->eng->mem, sizeof(*t));
 
-    /* Without memory the file stays, and the next open finds that it overlaps. */
-    if (t == NULL)
+    /* Without memory the file stays; the next open finds that it overlaps. */
+    if (t == NULL) {
+        f->lost = 1;
         return;
+    }
     *t = (struct field_trash){f->trash, lo, 0};
     f->trash = t;
 }
@@ -73,8 +75,8 @@ static void drop_damaged(struct eng_field *f)
 
 static int choose_seal(const struct field_list *l, struct eng_field_job *job, struct field_job *k)
 {
-    for (uint32_t i = 0; i + 1 < l->n; i++) {
-        if (l->at[i].part->open == NULL)
+    for (uint32_t i = 0; i < l->n; i++) {
+        if (l->at[i].part->open == NULL || l->at[i].part == l->tail)
             continue;
         k->ended = l->at[i].part;
         job->kind = ENG_FIELD_SEAL;
@@ -85,25 +87,23 @@ static int choose_seal(const struct field_list *l, struct eng_field_job *job, st
     return 0;
 }
 
-/* The first gap within one chunk, and the short parts before it. */
-static int choose_build(const struct field_list *l, struct eng_field_job *job, struct field_job *k)
+/* The first gap, and the short parts before it. */
+static int choose_build(const struct field_list *l,
+                        struct eng_fills rows,
+                        struct eng_field_job *job,
+                        struct field_job *k)
 {
-    uint32_t at = 0, i;
+    struct field_gaps g = {NULL, l, rows, 0, 0, 0};
+    uint32_t i;
 
-    for (i = 0; i < l->n && l->at[i].lo <= at; i++)
-        at = l->at[i].hi;
-    if (i == l->n)
+    if (!eng_field_gap_next(&g, &job->lo, &job->hi))
         return 0;
     job->kind = ENG_FIELD_BUILD;
-    job->lo = at;
-    job->hi = l->at[i].lo;
-    if ((job->hi - 1) >> SX_CHUNK_SHIFT != at >> SX_CHUNK_SHIFT)
-        job->hi = ((at >> SX_CHUNK_SHIFT) + 1) << SX_CHUNK_SHIFT;
-    while (i-- > 0) {
+    for (i = g.i; i-- > 0;) {
         const struct field_ref *r = &l->at[i];
 
-        if (r->lo >> SX_CHUNK_SHIFT != at >> SX_CHUNK_SHIFT || r->part->open != NULL ||
-            r->hi - r->lo > job->hi - job->lo)
+        if (r->lo >> SX_CHUNK_SHIFT != job->lo >> SX_CHUNK_SHIFT || r->part->open != NULL ||
+            r->hi != job->lo || r->hi - r->lo > job->hi - job->lo)
             break;
         job->lo = r->lo;
     }
@@ -173,7 +173,7 @@ static int may_save(struct eng_field *f)
     return 0;
 }
 
-int eng_field_next(struct eng_field *f, struct eng_field_job *job)
+int eng_field_next(struct eng_field *f, struct eng_fills rows, struct eng_field_job *job)
 {
     const struct field_list *l;
     struct field_job *k;
@@ -197,7 +197,7 @@ int eng_field_next(struct eng_field *f, struct eng_field_job *job)
     if (!found && n_unsaved != 0 && bytes >= SAVE_BYTES)
         found = choose_save(f, l, n_unsaved, job, k);
     if (!found)
-        found = choose_build(l, job, k);
+        found = choose_build(l, rows, job, k);
     if (!found && n_unsaved != 0)
         found = choose_save(f, l, n_unsaved, job, k);
     if (!found) {
@@ -206,6 +206,8 @@ int eng_field_next(struct eng_field *f, struct eng_field_job *job)
         return 0;
     }
     f->busy = 1;
+    f->busy_lo = job->kind == ENG_FIELD_SAVE ? 0 : job->lo; /* what it removes may lie anywhere */
+    f->busy_hi = job->kind == ENG_FIELD_SAVE ? UINT32_MAX : job->hi;
     return 1;
 }
 

@@ -110,15 +110,23 @@ static void remove_one(struct scan *s, const struct found *one, const char *why)
         return;
     /* Tried again before anything new is saved. */
     t = f->eng->mem->zalloc(f->eng->mem, sizeof(*t));
-    if (t != NULL) {
-        *t = (struct field_trash){f->trash, one->lo, 0};
-        f->trash = t;
+    if (t == NULL) {
+        f->lost = 1;
+        return;
     }
+    *t = (struct field_trash){f->trash, one->lo, 0};
+    f->trash = t;
+}
+
+/* Behind the last row of the chunk. */
+static uint64_t rows_end(struct eng_fills rows, uint32_t chunk)
+{
+    return ((uint64_t)chunk << SX_CHUNK_SHIFT) + (chunk < rows.n ? rows.fill[chunk] : 0);
 }
 
 static int map_one(const struct eng_field *f,
                    const struct found *one,
-                   uint32_t n_rows,
+                   struct eng_fills rows,
                    struct field_part **out,
                    struct sx_err *err)
 {
@@ -144,8 +152,9 @@ static int map_one(const struct eng_field *f,
         rc = eng_field_head_check(f, &h, (uint64_t)length, err);
     if (rc == SX_OK && h.lo != one->lo)
         rc = sx_err_set(err, SX_ECORRUPT, "head of another part");
-    if (rc == SX_OK && h.hi > n_rows)
-        rc = sx_err_set(err, SX_ECORRUPT, "holds rows up to %u, the shard %u", h.hi, n_rows);
+    if (rc == SX_OK && h.hi > rows_end(rows, h.lo >> SX_CHUNK_SHIFT))
+        rc = sx_err_set(err, SX_ECORRUPT, "holds rows up to %u, the shard %llu", h.hi,
+                        (unsigned long long)rows_end(rows, h.lo >> SX_CHUNK_SHIFT));
     if (rc == SX_OK && (p = eng_field_part_sealed(f, h.lo, h.hi)) == NULL)
         rc = sx_err_set(err, SX_ENOMEM, "out of memory");
     if (rc == SX_OK)
@@ -192,7 +201,7 @@ static void take(struct scan *s, struct field_list *l, struct field_part *p)
 }
 
 int eng_field_scan(struct eng_field *f,
-                   uint32_t n_rows,
+                   struct eng_fills rows,
                    struct field_list **out,
                    struct sx_err *err)
 {
@@ -212,7 +221,7 @@ int eng_field_scan(struct eng_field *f,
             remove_one(&s, &s.at[i], NULL);
             continue;
         }
-        rc = map_one(f, &s.at[i], n_rows, &p, &why);
+        rc = map_one(f, &s.at[i], rows, &p, &why);
         if (rc == SX_OK) {
             take(&s, l, p);
         } else if (rc == SX_ENOMEM) {
@@ -236,18 +245,22 @@ int eng_field_scan(struct eng_field *f,
     return rc;
 }
 
-void eng_field_remove_all(const struct eng_field *f)
+int eng_field_remove_files(const struct eng_field *f, uint32_t chunk, struct sx_err *err)
 {
     struct scan s;
+    int rc = list_names((struct eng_field *)(uintptr_t)f, &s, err);
 
-    if (list_names((struct eng_field *)(uintptr_t)f, &s, NULL) == SX_OK) {
-        for (uint32_t i = 0; i < s.n; i++) {
-            char name[FIELD_NAME_BYTES];
+    for (uint32_t i = 0; rc == SX_OK && i < s.n; i++) {
+        char name[FIELD_NAME_BYTES];
 
-            eng_field_part_name(f, s.at[i].lo, s.at[i].is_new ? ".new" : "", name);
-            (void)f->eng->io->unlink(f->conf.dir, name, NULL);
-        }
+        if (chunk != UINT32_MAX && s.at[i].lo >> SX_CHUNK_SHIFT != chunk)
+            continue;
+        eng_field_part_name(f, s.at[i].lo, s.at[i].is_new ? ".new" : "", name);
+        rc = f->eng->io->unlink(f->conf.dir, name, err);
+        if (rc == SX_ENOTFOUND || chunk == UINT32_MAX)
+            rc = SX_OK;
     }
     if (s.at != NULL)
         f->eng->mem->release(f->eng->mem, s.at);
+    return rc;
 }

@@ -98,9 +98,10 @@ struct field_part {
     _Atomic(struct facet_map *) codes; /* any thread: numbers of the values, see field_facet.c */
 };
 
-/* What readers see: parts by lo, replaced as a whole. The last one is the open part. */
+/* What readers see: parts by lo, replaced as a whole. */
 struct field_list {
     const struct sx_mem *mem;
+    struct field_part *tail; /* one of them: the open part that takes new rows; NULL = none yet */
     uint32_t n, cap;
     struct field_ref {
         struct field_part *part;
@@ -125,24 +126,27 @@ struct eng_field {
 
     /* any thread */
     _Atomic(struct field_list *) list;
-    _Atomic uint32_t end; /* rows below are committed */
     _Atomic uint64_t disk, ram, open_ram;
     _Atomic(struct facet_dict *) dict;
 
     /* writer only */
     struct {
-        uint32_t active, base, n, n_parts;
+        uint32_t active, end, n_parts, pad;
         struct field_part **parts; /* new open parts, in order; room for cap_parts */
-        uint32_t cap_parts, pad;
+        uint32_t cap_parts, pad2;
         struct field_list *list; /* to be published when there are any */
     } staged;
-    uint32_t busy;                    /* a job is out */
+    uint32_t end;  /* behind the last committed row of the tail */
+    uint32_t busy; /* a job is out, on rows [busy_lo, busy_hi) */
+    uint32_t busy_lo, busy_hi;
+    uint32_t lost;                    /* files are in the way that `trash` had no memory for */
     uint32_t save_wait, save_penalty; /* calls of next() to wait after a failed save */
     struct field_trash *trash;
 };
 
 /* field.c */
 struct field_list *eng_field_list(const struct eng_field *f); /* [A] acquire */
+/* An empty list with the tail of the present one. */
 struct field_list *eng_field_list_new(const struct eng_field *f, uint32_t cap);
 /* [S] Publishes l; the list before is retired, parts that l leaves out too. */
 void eng_field_publish(struct eng_field *f, struct field_list *l);
@@ -186,11 +190,11 @@ int eng_field_unlink(const struct eng_field *f, uint32_t lo, struct sx_err *err)
 /* field_open.c */
 /* [blocking] The files that may be used, in order, in a list with room for one more. */
 int eng_field_scan(struct eng_field *f,
-                   uint32_t n_rows,
+                   struct eng_fills rows,
                    struct field_list **out,
                    struct sx_err *err);
-/* [blocking] Removes every file of the index. */
-void eng_field_remove_all(const struct eng_field *f);
+/* [blocking] Removes every file of the index, or those of one chunk (UINT32_MAX = all). */
+int eng_field_remove_files(const struct eng_field *f, uint32_t chunk, struct sx_err *err);
 
 static inline const uint8_t *field_presence(const struct field_part *p)
 {
@@ -199,6 +203,16 @@ static inline const uint8_t *field_presence(const struct field_part *p)
 static inline const uint8_t *field_kind(const struct field_part *p)
 {
     return p->image + ((const struct field_head *)(const void *)p->image)->kind_at;
+}
+/* Behind the last row of the part that readers may look at. */
+static inline uint32_t field_end(const struct field_list *l, const struct field_ref *r)
+{
+    const struct eng_presence *p = &r->part->presence;
+    if (r->part != l->tail)
+        return r->hi;
+    /* pairs with the release in eng_presence_commit(); `first` is fixed from the first row on */
+    uint32_t n = atomic_load_explicit(&p->seen, memory_order_acquire);
+    return n ? (r->lo & ~(SX_CHUNK_ROWS - 1)) + p->first + n : r->lo;
 }
 /* Where the part's range meets the chunk's rows below fill, as offsets; 0 when it does not. */
 static inline int
@@ -212,8 +226,19 @@ field_meets(const struct field_ref *r, uint32_t chunk, uint32_t fill, uint32_t *
     *hi = (uint32_t)((r->hi < end ? r->hi : end) - base);
     return *lo < *hi;
 }
+/* field_read.c */
 /* The first part of the list whose rows may lie in the chunk. */
-uint32_t eng_field_first(const struct field_list *l, uint32_t chunk); /* field_read.c */
+uint32_t eng_field_first(const struct field_list *l, uint32_t chunk);
+/* Rows that no part covers, a range in one chunk at a time; 0 at the end. f: parts are checked, and
+ * damaged ones cover nothing; NULL: all count. Zero `i` and `at` at first. */
+struct field_gaps {
+    const struct eng_field *f;
+    const struct field_list *list;
+    struct eng_fills rows;
+    uint64_t at;
+    uint32_t i, pad;
+};
+int eng_field_gap_next(struct field_gaps *g, uint32_t *lo, uint32_t *hi);
 
 /* field_facet.c */
 void eng_facet_map_destroy(struct facet_map *m);

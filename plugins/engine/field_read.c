@@ -175,36 +175,57 @@ uint32_t eng_field_points(const struct eng_field *f,
 
 /* --- what is covered --------------------------------------------------------------------- */
 
-uint32_t eng_field_covered(const struct eng_field *f, uint32_t n_rows)
+uint32_t eng_field_covered(const struct eng_field *f, struct eng_fills rows)
 {
     const struct field_list *l = eng_field_list(f);
-    uint32_t n = 0;
+    uint32_t n = 0, lo, hi;
 
-    for (uint32_t i = 0; i < l->n && l->at[i].lo < n_rows; i++) {
+    for (uint32_t i = 0; i < l->n; i++) {
         const struct field_ref *r = &l->at[i];
+        uint32_t chunk = r->lo >> SX_CHUNK_SHIFT;
 
-        if (atomic_load_explicit(&r->part->state, memory_order_relaxed) != PART_DAMAGED)
-            n += (r->hi < n_rows ? r->hi : n_rows) - r->lo;
+        if (chunk < rows.n && field_meets(r, chunk, rows.fill[chunk], &lo, &hi) &&
+            atomic_load_explicit(&r->part->state, memory_order_relaxed) != PART_DAMAGED)
+            n += hi - lo;
     }
     return n;
 }
 
-int eng_field_gap(
-    const struct eng_field *f, uint32_t n_rows, uint32_t i, uint32_t *lo, uint32_t *hi)
+int eng_field_gap_next(struct field_gaps *g, uint32_t *lo, uint32_t *hi)
 {
-    const struct field_list *l = eng_field_list(f);
-    uint32_t at = 0, end;
+    const struct field_list *l = g->list;
 
-    for (uint32_t k = 0; k <= l->n && at < n_rows; k++) {
-        if (k < l->n && !eng_field_part_good(f, l->at[k].part))
+    while (g->at >> SX_CHUNK_SHIFT < g->rows.n) {
+        uint64_t chunk = g->at >> SX_CHUNK_SHIFT;
+        uint64_t end = (chunk << SX_CHUNK_SHIFT) + g->rows.fill[chunk];
+
+        if (g->at >= end) {
+            g->at = (chunk + 1) << SX_CHUNK_SHIFT;
             continue;
-        end = k < l->n && l->at[k].lo < n_rows ? l->at[k].lo : n_rows;
-        if (at < end && i-- == 0) {
-            *lo = at;
-            *hi = end;
-            return 1;
         }
-        at = k < l->n ? l->at[k].hi : n_rows;
+        while (g->i < l->n && (l->at[g->i].hi <= g->at ||
+                               (g->f != NULL && !eng_field_part_good(g->f, l->at[g->i].part))))
+            g->i++;
+        if (g->i < l->n && l->at[g->i].lo <= g->at) {
+            g->at = l->at[g->i++].hi;
+            continue;
+        }
+        *lo = (uint32_t)g->at;
+        *hi = (uint32_t)(g->i < l->n && l->at[g->i].lo < end ? l->at[g->i].lo : end);
+        g->at = *hi;
+        return 1;
     }
     return 0;
+}
+
+int eng_field_gap(
+    const struct eng_field *f, struct eng_fills rows, uint32_t i, uint32_t *lo, uint32_t *hi)
+{
+    struct field_gaps g = {f, eng_field_list(f), rows, 0, 0, 0};
+
+    do {
+        if (!eng_field_gap_next(&g, lo, hi))
+            return 0;
+    } while (i-- != 0);
+    return 1;
 }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "shard.h"
+#include "clean.h"
 
 #include "sextant/sx_ban.h"
 
@@ -94,6 +94,13 @@ static void run(struct sx_task *task, struct sx_worker *w)
     k->shard->eng->exec->strand_post(k->shard->strand, &k->task);
 }
 
+/* The rows there are [S]: the newest view is what the table holds. */
+static struct eng_fills rows_now(struct eng_shard *s)
+{
+    const struct eng_view *v = atomic_load_explicit(&s->view, memory_order_relaxed);
+    return (struct eng_fills){v->fill, v->n_chunks, 0};
+}
+
 /* Answers the calls whose index is complete now, all of them when the work has failed. */
 static void answer_waiting(struct eng_shard *s, const struct sx_err *failed)
 {
@@ -102,7 +109,7 @@ static void answer_waiting(struct eng_shard *s, const struct sx_err *failed)
         const struct sx_args_field *a = c->op->args;
         const struct eng_field_schema *f = eng_schema_find(s->table.schema, &a->field);
         uint32_t lo, hi;
-        if (f && !failed && eng_field_gap(f->field, s->table.n_rows, 0, &lo, &hi)) {
+        if (f && !failed && eng_field_gap(f->field, rows_now(s), 0, &lo, &hi)) {
             at = &c->next;
             continue;
         }
@@ -134,6 +141,7 @@ static void ended(struct sx_task *task, struct sx_worker *w)
     if (k->drop_after)
         eng_schema_retire_field(s, k->drop_after);
     answer_waiting(s, k->rc != 0 ? &k->err : NULL);
+    eng_clean_drop(s); /* chunks that waited for the job to end */
     /* After a failure the next change tries again: a loop here would be a busy one. */
     if (k->rc == 0)
         eng_field_work_consider(s);
@@ -152,7 +160,7 @@ void eng_field_work_consider(struct eng_shard *s)
         atomic_load_explicit(&e->is_stopping, memory_order_acquire))
         return;
     for (i = 0; i < list->n_fields; i++) {
-        if (eng_field_next(list->fields[i]->field, &job))
+        if (eng_field_next(list->fields[i]->field, rows_now(s), &job))
             break;
     }
     if (i == list->n_fields)
@@ -188,7 +196,7 @@ int eng_field_work_wait(struct eng_shard *s, struct eng_call *c, const struct sx
 {
     const struct eng_field_schema *f = eng_schema_find(s->table.schema, path);
     uint32_t lo, hi;
-    if (!f || !eng_field_gap(f->field, s->table.n_rows, 0, &lo, &hi))
+    if (!f || !eng_field_gap(f->field, rows_now(s), 0, &lo, &hi))
         return 0;
     c->next = s->field_waiting;
     s->field_waiting = c;

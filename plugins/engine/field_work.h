@@ -12,7 +12,7 @@
 void eng_field_work_consider(struct eng_shard *s);
 /* [S] 1 when a job runs on the field: it is then retired when the job has ended. */
 int eng_field_work_drop(struct eng_shard *s, struct eng_field_schema *field);
-/* [S] Keeps the call until the index covers every row below n_rows; 0 when it does already. The
+/* [S] Keeps the call until the index covers every row there is; 0 when it does already. The
  * call holds the shard, so it does not close. */
 int eng_field_work_wait(struct eng_shard *s, struct eng_call *c, const struct sx_path *path);
 /* [S] The fields whose indexes are incomplete; 0 when there is nothing left to do. */

@@ -84,7 +84,8 @@ static int collect_extra(struct eng_call *c,
 {
     const struct sx_provider *bp = c->shard->table.blobs_p;
     uint32_t lo, hi;
-    for (uint32_t i = 0; eng_field_gap(x->f->field, r->v->n_rows, i, &lo, &hi); i++) {
+    struct eng_fills rows = {r->v->fill, r->v->n_chunks, 0};
+    for (uint32_t i = 0; eng_field_gap(x->f->field, rows, i, &lo, &hi); i++) {
         for (uint32_t row = lo; row < hi; row++) {
             if (!eng_reader_knows(r, row) || !eng_reader_alive(r, row))
                 continue;

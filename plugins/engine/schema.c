@@ -107,7 +107,7 @@ int eng_schema_stage_create(struct eng_shard *s,
     struct eng_field_conf conf = conf_of(s);
     f->id = old->next_id;
     f->created = number;
-    rc = eng_field_create(&conf, f, s->table.n_rows, &f->field, err);
+    rc = eng_field_create(&conf, f, (uint32_t)s->table.chunks.next, &f->field, err);
     if (rc == 0)
         s->next_schema = list_with(e, old, have, f);
     if (rc == 0 && !s->next_schema)
@@ -433,7 +433,7 @@ int eng_schema_load(struct eng_shard *s, struct sx_doc saved, struct sx_err *err
     return 0;
 }
 
-int eng_schema_open(struct eng_shard *s, struct sx_doc saved, uint32_t n_rows, struct sx_err *err)
+int eng_schema_open(struct eng_shard *s, struct sx_doc saved, struct sx_err *err)
 {
     struct eng *e = s->eng;
     struct sx_doc fields = sx_doc_get(saved, "fields");
@@ -444,6 +444,12 @@ int eng_schema_open(struct eng_shard *s, struct sx_doc saved, uint32_t n_rows, s
         return rc;
     list->next_id = (uint32_t)sx_doc_get_i64(saved, "next_id", 0);
     struct eng_field_conf conf = conf_of(s);
+    /* What a view would see: there is none yet. */
+    struct eng_view *v = n ? eng_view_alloc(e, eng_table_view_chunks(&s->table)) : NULL;
+    if (n && !v)
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    if (v)
+        eng_view_fill(v, &s->table);
     for (uint32_t i = 0; rc == 0 && i < n; i++) {
         struct sx_doc d = sx_doc_elem(fields, i);
         struct eng_field_schema *f = NULL;
@@ -452,9 +458,12 @@ int eng_schema_open(struct eng_shard *s, struct sx_doc saved, uint32_t n_rows, s
             break;
         f->id = (uint32_t)sx_doc_get_i64(d, "id", 0);
         f->created = (uint64_t)sx_doc_get_i64(d, "created", 0);
-        rc = eng_field_open(&conf, f, n_rows, &f->field, err);
+        rc = eng_field_open(&conf, f, (struct eng_fills){v->fill, v->n_chunks, 0},
+                            (uint32_t)s->table.chunks.next, &f->field, err);
         list->fields[list->n_fields++] = f;
     }
+    if (v)
+        eng_view_destroy(e, v);
     return rc;
 }
 

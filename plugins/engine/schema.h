@@ -55,8 +55,8 @@ void eng_schema_retire(struct eng_shard *s);
 void eng_schema_save(const struct eng_schema *s, struct sx_docb *b);
 /* [blocking, at open] The saved columns; before the stores are opened. */
 int eng_schema_load(struct eng_shard *s, struct sx_doc saved, struct sx_err *err);
-/* [blocking, at open] Opens the saved indexes over n_rows rows. */
-int eng_schema_open(struct eng_shard *s, struct sx_doc saved, uint32_t n_rows, struct sx_err *err);
+/* [blocking, at open] Opens the saved indexes over the rows of the table. */
+int eng_schema_open(struct eng_shard *s, struct sx_doc saved, struct sx_err *err);
 void eng_schema_close(struct eng_shard *s); /* no reader any more */
 
 #endif

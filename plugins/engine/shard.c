@@ -235,7 +235,7 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
     if (rc == 0)
         rc = eng_table_restore(t, &m);
     if (rc == 0)
-        rc = eng_schema_open(s, m.schema, t->n_rows, err);
+        rc = eng_schema_open(s, m.schema, err);
     eng_manifest_fini(e, &m);
     if (rc == 0)
         rc = eng_table_rebuild(t, err);

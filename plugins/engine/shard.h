@@ -73,10 +73,11 @@ struct eng_shard {
     struct eng_field_work *field_work;
     struct eng_call *field_waiting;
 
-    struct eng_clean *clean; /* S: a pass under way; see clean.h */
-    uint32_t no_cleaning, pad; /* S: the last checkpoint is being made */
-    uint64_t clean_next;     /* S: not before the shard has grown to so much */
-    uint64_t moved_bytes;    /* S: written by moves since the shard was opened */
+    struct eng_clean *clean;  /* S: a pass under way; see clean.h */
+    uint32_t no_cleaning;     /* S: the last checkpoint is being made */
+    uint32_t fields_unsynced; /* S: files of payload indexes went for numbers that come back */
+    uint64_t clean_next;      /* S: not before the shard has grown to so much */
+    uint64_t moved_bytes;     /* S: written by moves since the shard was opened */
 
     /* Checkpoints: see checkpoint.c. */
     uint64_t checkpoint;    /* S: operation number of the last durable manifest */
@@ -156,8 +157,8 @@ int eng_scrub_create(struct eng *e, struct eng_scrub **out);
 void eng_scrub_destroy(struct eng_scrub *k);
 void eng_scrub_wake(struct eng_scrub *k); /* [A] a shard has been opened */
 
-/* Numbers of chunks or segments that are not there, ascending; owned. `end`: numbers in use lie below
- * it (0 = as the mark says). */
+/* Numbers of chunks or segments that are not there, ascending; owned. `end`: numbers in use lie
+ * below it (0 = as the mark says). */
 struct eng_absent {
     uint32_t *at;
     uint32_t n, end;

@@ -781,7 +781,7 @@ static int put_column(struct eng_table *t,
     uint32_t have = 0, at = 0;
     for (uint32_t i = 0; i < n; i++)
         have += rows[i].vectors[ci] != NULL && rows[i].vectors[ci] != ENG_KEEP;
-    st->columns[ci].taker = eng_units_taker(&c->nodes, 1);
+    st->columns[ci].taker = eng_units_taker(&c->nodes);
     int rc = take_nodes(c, &st->columns[ci].taker, nodes, have);
     if (rc != 0)
         return sx_err_set(
@@ -894,50 +894,6 @@ int eng_table_fill_column(struct eng_table *t, struct eng_column *c, struct sx_e
     return rc;
 }
 
-/* Payload indexes follow row numbers upwards unless they let go of chunks: what is left of an open
- * chunk below the highest one is given up then. */
-static int leave_low_chunk(struct eng_table *t, struct sx_err *err)
-{
-    static const struct eng_row nobody = {0, 0, 0, ENG_NO_BLOB, ENG_NO_ROW, 0};
-    uint32_t used = (uint32_t)(t->chunks.next % SX_CHUNK_ROWS), n = SX_CHUNK_ROWS - used;
-    uint32_t chunk = (uint32_t)(t->chunks.next >> SX_CHUNK_SHIFT);
-    int rc = 0;
-    if (eng_table_reuses_rows(t) || used == 0 || chunk + 1 == t->chunks.n)
-        return 0;
-    if (!side_for(t, chunk))
-        rc = SX_ENOMEM;
-    for (uint32_t i = 0; rc == 0 && i < t->n_columns; i++) {
-        struct eng_column *c = t->columns[i];
-        if (!c || !c->in_step)
-            continue;
-        rc = row_of_room(t, c, NULL, 0);
-        c->in_step = rc != 0;
-    }
-    if (rc != 0)
-        return sx_err_set(err, rc, "out of memory");
-    for (uint32_t i = 0; rc == 0 && i < t->n_columns; i++) {
-        if (t->columns[i])
-            rc = pad(t, t->columns[i]->loc, &no_loc, sizeof(no_loc), n, err);
-    }
-    if (rc == 0)
-        rc = pad(t, t->rows, &nobody, sizeof(nobody), n, err);
-    if (rc != 0) {
-        for (uint32_t i = 0; i < t->n_columns; i++) {
-            if (t->columns[i])
-                rops(t->rows_p)->cut(t->rows_p->self, t->columns[i]->loc, t->chunks.next);
-        }
-        rops(t->rows_p)->cut(t->rows_p->self, t->rows, t->chunks.next);
-        return rc;
-    }
-    /* No view knows these rows, so they may be dead at once. */
-    for (uint32_t i = 0; i < n; i++)
-        (void)mark_dead(t, (uint32_t)t->chunks.next + i);
-    t->chunks.at[chunk].fill = SX_CHUNK_ROWS;
-    t->chunks.bytes += n;
-    t->chunks.next += n;
-    return 0;
-}
-
 /* Every index takes in the payloads of the staged rows. */
 static int stage_fields(struct eng_table *t,
                         const struct eng_new_row *rows,
@@ -1008,7 +964,7 @@ static int put_begin(struct eng_table *t,
     st->rows = st->old + n;
     for (uint32_t c = 0; c < t->n_columns; c++)
         st->columns[c].nodes = st->rows + (1ull + c) * n;
-    st->taker = eng_units_taker(&t->chunks, eng_table_reuses_rows(t));
+    st->taker = eng_units_taker(&t->chunks);
     for (uint32_t i = 0; i < n; i++) {
         m->ids[i] = rows[i].id;
         st->ids[i] = &m->ids[i];
@@ -1021,11 +977,9 @@ static int put_begin(struct eng_table *t,
     return 0;
 }
 
-static int
-put_room(struct eng_table *t, const struct eng_new_row *rows, uint32_t n, struct sx_err *err)
+static int put_room(struct eng_table *t, uint32_t n, struct sx_err *err)
 {
     int rc = eng_units_room(&t->chunks, eng_table_view_chunks(t));
-    (void)rows;
     if (rc == 0)
         rc = eng_ids_reserve(t->ids, n);
     if (rc == 0)
@@ -1046,12 +1000,9 @@ int eng_table_stage_put(struct eng_table *t,
         eng_table_stage_nothing(t, number);
         return 0;
     }
-    int rc = leave_low_chunk(t, err);
-
+    int rc = put_begin(t, number, rows, n, &m, err);
     if (rc == 0)
-        rc = put_begin(t, number, rows, n, &m, err);
-    if (rc == 0)
-        rc = put_room(t, rows, n, err);
+        rc = put_room(t, n, err);
     for (uint32_t c = 0; rc == 0 && c < t->n_columns; c++) {
         if (t->columns[c])
             rc = put_column(t, c, rows, n, err);

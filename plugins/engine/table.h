@@ -275,8 +275,6 @@ int eng_table_forget_rows(struct eng_table *t, uint32_t first, uint32_t n);
 int eng_column_forget_nodes(struct eng_table *t, struct eng_column *c, uint32_t chunk);
 /* [S] The chunk's died numbers and dead bits go with it. */
 int eng_table_forget_sides(struct eng_table *t, uint32_t chunk);
-/* Set when payload indexes let go of chunks, see eng_field_forget() in clean.c. */
-int eng_table_reuses_rows(const struct eng_table *t);
 /* [S] A new column has no vector for the rows there are. */
 int eng_table_fill_column(struct eng_table *t, struct eng_column *c, struct sx_err *err);
 void eng_column_free_rows(struct eng *e, struct eng_column *c); /* frees row_of */

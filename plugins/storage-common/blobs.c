@@ -470,14 +470,16 @@ static int blobs_verify(void *self, void *h, uint32_t segment, struct sx_err *er
     struct store_walk w = {0};
     struct store_each each = {store_walk_block, &w};
     struct store_durable d;
+    int rc;
 
     (void)self;
     if (!f)
         return sx_err_set(err, SX_ENOTFOUND, "%s: no segment %u", b->set.name, segment);
     store_file_durable(&b->set, f, &d);
-    store_file_unref(f);
     w.end = d.bytes;
-    return store_check_file(&b->set, segment, w.end, d.tail_crc, d.sealed, &each, err);
+    rc = store_check_file(&b->set, f, &d, &each, err);
+    store_file_unref(f);
+    return rc;
 }
 
 static void blobs_files(void *self,

@@ -108,23 +108,22 @@ static int check_open(const struct store_set *s,
 }
 
 int store_check_file(struct store_set *s,
-                     uint32_t number,
-                     uint64_t bytes,
-                     uint32_t tail_crc,
-                     uint32_t sealed,
+                     struct store_file *f,
+                     const struct store_durable *d,
                      const struct store_each *each,
                      struct sx_err *err)
 {
     struct store_check c = {
-        .to = bytes, .tail_crc = tail_crc, .tail_in_side = sealed, .each = each};
+        .to = d->bytes, .tail_crc = d->tail_crc, .tail_in_side = d->sealed, .each = each};
+    uint32_t number = f->number;
     char name[STORE_FILE_NAME];
-    struct store_file *pin;
+    struct store_file *now;
     int rc;
 
-    if (bytes == 0)
+    if (d->bytes == 0)
         return SX_OK;
     rc = check_open(s, number, s->kind, &c.fd, err);
-    if (!rc && (bytes >= SX_BLOCK_BYTES || sealed))
+    if (!rc && (d->bytes >= SX_BLOCK_BYTES || d->sealed))
         rc = check_open(s, number, SX_FILE_CRC, &c.side, err);
     if (!rc) {
         rc = store_check_data(s, &c, err);
@@ -139,10 +138,10 @@ int store_check_file(struct store_set *s,
         s->io->close(c.side);
     if (!rc)
         return SX_OK;
-    /* The writer may have dropped the file while we looked: then nothing is wrong. */
-    pin = store_set_pin(s, number);
-    if (!pin)
-        return sx_err_set(err, SX_ENOTFOUND, "%s: no file %u", s->name, number);
-    store_file_unref(pin);
-    return rc;
+    /* The writer may have dropped the file while we looked, and the name may be another one's by
+     * now: then nothing is wrong. (f is held, so no other file lies at its address.) */
+    now = store_set_pin(s, number);
+    if (now)
+        store_file_unref(now);
+    return now == f ? rc : sx_err_set(err, SX_ENOTFOUND, "%s: no file %u", s->name, number);
 }

@@ -380,13 +380,15 @@ static int rows_verify(void *self, void *h, uint32_t chunk, struct sx_err *err)
     struct store_rows *r = h;
     struct store_file *f = store_set_pin(&r->set, chunk);
     struct store_durable d;
+    int rc;
 
     (void)self;
     if (!f)
         return sx_err_set(err, SX_ENOTFOUND, "%s: no chunk %u", r->set.name, chunk);
     store_file_durable(&r->set, f, &d);
+    rc = store_check_file(&r->set, f, &d, NULL, err);
     store_file_unref(f);
-    return store_check_file(&r->set, chunk, d.bytes, d.tail_crc, d.sealed, NULL, err);
+    return rc;
 }
 
 static void rows_files(void *self,

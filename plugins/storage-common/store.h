@@ -234,12 +234,11 @@ struct store_check {
     const struct store_each *each;
 };
 int store_check_data(const struct store_set *s, const struct store_check *c, struct sx_err *err);
-/* Reopens file `number` and checks its first `bytes` of data whole. */
+/* Opens the file, which the caller holds a reference to, once more and checks what is durable of
+ * it. SX_ENOTFOUND when it was dropped meanwhile. */
 int store_check_file(struct store_set *s,
-                     uint32_t number,
-                     uint64_t bytes,
-                     uint32_t tail_crc,
-                     uint32_t sealed,
+                     struct store_file *f,
+                     const struct store_durable *d,
                      const struct store_each *each,
                      struct sx_err *err);
 

@@ -59,7 +59,7 @@ static void work_all(struct eng_field *f)
 {
     struct eng_field_job job;
 
-    while (eng_field_next(f, &job)) {
+    while (eng_field_next(f, fk_rows(CHUNKS * SX_CHUNK_ROWS), &job)) {
         double t = now_ns();
         uint32_t kind = job.kind;
 
@@ -209,7 +209,8 @@ static void time_open(const struct eng_field_schema *s)
 
     for (int r = 0; r < 5; r++) {
         t = now_ns();
-        if (eng_field_open(&fk_conf, s, CHUNKS * SX_CHUNK_ROWS, &f, NULL) != 0)
+        if (eng_field_open(&fk_conf, s, fk_rows(CHUNKS * SX_CHUNK_ROWS), CHUNKS * SX_CHUNK_ROWS, &f,
+                           NULL) != 0)
             abort();
         t = now_ns() - t;
         best = t < best ? t : best;
@@ -217,7 +218,7 @@ static void time_open(const struct eng_field_schema *s)
             uint32_t lo, hi;
 
             t = now_ns();
-            (void)eng_field_gap(f, CHUNKS * SX_CHUNK_ROWS, 0, &lo, &hi);
+            (void)eng_field_gap(f, fk_rows(CHUNKS * SX_CHUNK_ROWS), 0, &lo, &hi);
             printf("  %-34s %10.0f us for 1 M rows\n", "first look at every part",
                    (now_ns() - t) / 1e3);
         }
@@ -259,7 +260,7 @@ static void run(uint32_t n_values)
     eng_field_destroy(f, 0);
     sx_epoch_drain();
     time_open(s);
-    if (eng_field_open(&fk_conf, s, 0, &f, NULL) != 0)
+    if (eng_field_open(&fk_conf, s, fk_rows(0), 0, &f, NULL) != 0)
         abort();
     eng_field_destroy(f, 1); /* and with it the files */
     docs_free();

@@ -128,6 +128,21 @@ static inline void fk_stop(void)
     assert_int_equal(fk_live, 0);
 }
 
+/* All rows below n; good until it is called again some times. */
+static inline struct eng_fills fk_rows(uint32_t n)
+{
+    static __thread uint32_t fill[4][64];
+    static __thread uint32_t at;
+    uint32_t *p = fill[++at % 4], i = 0;
+
+    for (; n != 0; i++) {
+        assert_true(i < 64);
+        p[i] = n < SX_CHUNK_ROWS ? n : SX_CHUNK_ROWS;
+        n -= p[i];
+    }
+    return (struct eng_fills){p, i, 0};
+}
+
 /* --- random, documents, schemas ---------------------------------------------------------- */
 
 static inline uint64_t fk_rnd(uint64_t *s)

@@ -381,7 +381,7 @@ static void gap_bits(const struct model *m, uint32_t n_rows, uint32_t chunk, str
 {
     uint32_t lo, hi, base = chunk << SX_CHUNK_SHIFT;
 
-    for (uint32_t i = 0; eng_field_gap(m->field, n_rows, i, &lo, &hi); i++) {
+    for (uint32_t i = 0; eng_field_gap(m->field, fk_rows(n_rows), i, &lo, &hi); i++) {
         lo = lo > base ? lo - base : 0;
         hi = hi > base ? hi - base : 0;
         eng_bits_range(out, lo < SX_CHUNK_ROWS ? lo : SX_CHUNK_ROWS,
@@ -654,7 +654,7 @@ static int work(struct model *m, int may_fail)
     struct eng_field_job job;
     int rc = 0;
 
-    if (!eng_field_next(m->field, &job))
+    if (!eng_field_next(m->field, fk_rows(m->end), &job))
         return 0;
     assert_true(job.lo < job.hi);
     if (job.kind != ENG_FIELD_SAVE)
@@ -718,7 +718,7 @@ static void reopen(struct model *m, int damage)
     }
     if (damage)
         (void)fk_eng.io->dir_list(fk_conf.dir, flip_one, m, NULL);
-    if (eng_field_open(&fk_conf, m->schema, n_rows, &m->field, &err) != 0)
+    if (eng_field_open(&fk_conf, m->schema, fk_rows(n_rows), n_rows, &m->field, &err) != 0)
         fail_msg("open: %s", err.msg);
     m->end = m->synced = n_rows;
 }
@@ -751,7 +751,7 @@ static void random_life(const char *path, const char *schema, uint64_t seed)
     /* Left in peace it becomes whole. */
     for (uint32_t i = 0; i < 5000 && (work(m, 0) || i < 2000); i++)
         ;
-    assert_int_equal(eng_field_covered(m->field, m->end), m->end);
+    assert_int_equal(eng_field_covered(m->field, fk_rows(m->end)), m->end);
     check_all(m, m->n_leaves);
     reopen(m, 0);
     check_all(m, m->n_leaves);
@@ -980,7 +980,7 @@ static void test_ends_early(void **state SX_UNUSED)
     assert_int_equal(eng_field_create(&fk_conf, s, 40, &f, NULL), 0);
     assert_int_equal(eng_field_stage(f, 40, 40, docs + 40, NULL), 0);
     eng_field_commit(f);
-    while (eng_field_next(f, &job)) {
+    while (eng_field_next(f, fk_rows(80), &job)) {
         seals += job.kind == ENG_FIELD_SEAL;
         for (uint32_t r = job.lo; job.kind == ENG_FIELD_BUILD && r < job.hi; r++)
             assert_int_equal(eng_field_build_add(&job, r, docs[r], NULL), 0);
@@ -988,7 +988,7 @@ static void test_ends_early(void **state SX_UNUSED)
         eng_field_done(&job, 0);
     }
     assert_int_equal(seals, 1);
-    assert_int_equal(eng_field_covered(f, 80), 80);
+    assert_int_equal(eng_field_covered(f, fk_rows(80)), 80);
     for (uint32_t i = 0; i < SX_COUNT(docs); i++) {
         struct sx_cond c = fk_match_str(SX_MATCH_STR, sx_doc_str(sx_doc_get(docs[i], "k")));
         struct eng_bits yes = {{0}}, maybe = {{0}};
@@ -1045,10 +1045,10 @@ static void test_strange_files(void **state SX_UNUSED)
         put_file(strange[i], junk, i * 100);
     for (uint32_t i = 0; i < SX_COUNT(left_alone); i++)
         put_file(left_alone[i], junk, 10);
-    assert_int_equal(eng_field_open(&fk_conf, s, 100, &f, NULL), 0);
+    assert_int_equal(eng_field_open(&fk_conf, s, fk_rows(100), 100, &f, NULL), 0);
     (void)fk_eng.io->dir_list(fk_conf.dir, count_file, n, NULL);
     assert_int_equal(n[0], SX_COUNT(left_alone));
-    assert_int_equal(eng_field_covered(f, 100), 0);
+    assert_int_equal(eng_field_covered(f, fk_rows(100)), 0);
     eng_field_destroy(f, 1);
     eng_field_schema_destroy(&fk_mem, s);
     fk_stop();

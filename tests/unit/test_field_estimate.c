@@ -100,12 +100,12 @@ static void stage_docs(struct eng_field *f, uint32_t base, uint32_t n)
         fk_doc_free(&docs[i]);
 }
 
-static uint32_t work_all(struct eng_field *f)
+static uint32_t work_all(struct eng_field *f, uint32_t n_rows)
 {
     struct eng_field_job job;
     uint32_t n = 0;
 
-    for (; eng_field_next(f, &job); n++) {
+    for (; eng_field_next(f, fk_rows(n_rows), &job); n++) {
         for (uint32_t r = job.lo; job.kind == ENG_FIELD_BUILD && r < job.hi; r++) {
             struct sx_doc doc = doc_of(r % 100);
 
@@ -138,7 +138,7 @@ static void test_table(void **state SX_UNUSED)
     /* The same out of a sealed part. */
     assert_int_equal(eng_field_create(&fk_conf, s, 100, &f, NULL), 0);
     assert_int_equal(eng_field_estimate(f, leaf_of(s, 0, &arena), 100, &e), 0);
-    assert_int_equal(work_all(f), 2);
+    assert_int_equal(work_all(f, 100), 2);
     check_table(f, s, 100, 1, 1);
     check_table(f, s, 50, 1, 2);
     eng_field_destroy(f, 1);
@@ -284,7 +284,7 @@ static void test_facet_answer(void **state SX_UNUSED)
         eng_facet_destroy(k);
         sx_arena_fini(&arena);
         if (round == 0)
-            assert_int_equal(work_all(f), 2);
+            assert_int_equal(work_all(f, 100), 2);
     }
     eng_field_destroy(f, 1);
     eng_field_schema_destroy(&fk_mem, s);
@@ -317,11 +317,12 @@ static void test_restarts(void **state SX_UNUSED)
         stage_docs(f, i * 10, 10);
         eng_field_destroy(f, 0);
         sx_epoch_drain();
-        assert_int_equal(eng_field_open(&fk_conf, s, i * 10 + 10, &f, NULL), 0);
-        assert_int_equal(eng_field_gap(f, i * 10 + 10, 0, &lo, &hi), 1);
+        assert_int_equal(eng_field_open(&fk_conf, s, fk_rows(i * 10 + 10), i * 10 + 10, &f, NULL),
+                         0);
+        assert_int_equal(eng_field_gap(f, fk_rows(i * 10 + 10), 0, &lo, &hi), 1);
         assert_int_equal(hi, i * 10 + 10);
-        (void)work_all(f);
-        assert_int_equal(eng_field_gap(f, i * 10 + 10, 0, &lo, &hi), 0);
+        (void)work_all(f, i * 10 + 10);
+        assert_int_equal(eng_field_gap(f, fk_rows(i * 10 + 10), 0, &lo, &hi), 0);
         (void)fk_eng.io->dir_list(fk_conf.dir, count_file, &files, NULL);
         assert_in_range(files, 1, 7);
         eng_field_stats(f, &disk_bytes, &ram);
@@ -343,7 +344,7 @@ static void test_memory(void **state SX_UNUSED)
 
     fk_start(disk);
     assert_int_equal(eng_field_create(&fk_conf, s, 60000, &f, NULL), 0);
-    assert_int_equal(work_all(f), 2);
+    assert_int_equal(work_all(f, 60000), 2);
     sx_epoch_drain();
     eng_field_stats(f, &disk_bytes, &ram);
     assert_true(disk_bytes > 60000);
