@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "reserve.h"
+
 #include "sextant/sx_ban.h"
 
 #define CONFIG_MAX   (8u << 20)
@@ -459,7 +461,10 @@ int eng_catalog_make(struct eng_catalog *c,
     struct eng *e = c->eng;
     struct eng_config *cf = NULL;
     int rc = eng_config_parse(e, config, &cf, err);
-    if (rc != 0) {
+    if (rc == 0 && eng_reserve_check(e->reserve, err) != 0) {
+        rc = SX_ENOSPACE;
+        eng_config_destroy(e, cf);
+    } else if (rc != 0) {
         e->mem->release(e->mem, (void *)(uintptr_t)config.p);
     } else {
         e->crypto->random(col->id.uuid, sizeof(col->id.uuid));
@@ -489,6 +494,10 @@ int eng_catalog_drop(struct eng_catalog *c, struct eng_collection *col, struct s
     char hex[33];
     uuid_text(&col->id, hex);
     int rc = e->io->rename(c->collections, col->folder, c->deleted, hex, err);
+    if (rc == SX_ENOSPACE) { /* a folder's list may need a block more */
+        eng_reserve_give(e->reserve, err);
+        rc = e->io->rename(c->collections, col->folder, c->deleted, hex, err);
+    }
     if (rc == 0)
         rc = e->io->dir_sync(c->collections, err);
     if (rc == 0)
@@ -617,6 +626,8 @@ static int open_dirs(struct eng_catalog *c, struct sx_err *err)
         rc = e->io->dir_open(c->root, "tmp", SX_IO_CREATE, &c->tmp, err);
     if (rc == 0)
         rc = e->io->dir_open(c->root, ".deleted", SX_IO_CREATE, &c->deleted, err);
+    if (rc == 0)
+        rc = eng_reserve_create(e, c->root, &e->reserve, err);
     if (rc == 0)
         rc = e->io->dir_sync(c->root, err);
     return rc;
@@ -764,6 +775,8 @@ void eng_catalog_close(struct eng_catalog *c)
         next = col->next;
         eng_collection_unref(col);
     }
+    eng_reserve_destroy(e->reserve);
+    e->reserve = NULL;
     if (c->deleted)
         e->io->dir_close(c->deleted);
     if (c->tmp)

@@ -12,6 +12,7 @@
 #include "catalog.h"
 #include "clean.h"
 #include "field_work.h"
+#include "reserve.h"
 
 #include "sextant/sx_ban.h"
 
@@ -79,8 +80,11 @@ static void write_manifest(struct sx_task *task, struct sx_worker *w)
         (void)eng_wal_sync(s->wal, &cp->err);
     if (cp->err.code == 0 && cp->syncs_fields)
         (void)s->eng->io->dir_sync(s->fields_dir, &cp->err);
-    if (cp->err.code == 0)
+    if (cp->err.code == 0 &&
+        eng_manifest_write(s->eng, s->dir, &s->id, &cp->m, &cp->err) == SX_ENOSPACE) {
+        eng_reserve_give(s->eng->reserve, &cp->err); /* the log that goes then is longer */
         (void)eng_manifest_write(s->eng, s->dir, &s->id, &cp->m, &cp->err);
+    }
     cp->task.fn = finished;
     s->eng->exec->strand_post(s->strand, &cp->task);
 }

@@ -355,6 +355,10 @@ static int run(struct eng_clean *k, struct sx_err *err)
     switch (k->phase) {
     case SWEEP:
         rc = sweep(k, err);
+        if (rc == SX_ENOSPACE) { /* what was emptied so far goes, and makes room for the rest */
+            rc = 0;
+            k->at = k->end;
+        }
         if (rc != 0 || k->at < k->end)
             break;
         k->is_idle = !empty_ones(k);

@@ -57,6 +57,7 @@ struct eng_conf {
 };
 
 struct eng_catalog;
+struct eng_reserve;
 struct eng_analyzer;
 
 struct eng {
@@ -73,6 +74,7 @@ struct eng {
     const struct sx_crypto *crypto;
     const struct eng_conf *conf;
     struct eng_catalog *catalog;
+    struct eng_reserve *reserve; /* the catalogue's */
     struct eng_committer *committer;
     struct eng_scrub *scrub;
     struct eng_analyzer *plain_text; /* of text conditions without an index */

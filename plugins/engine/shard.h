@@ -76,7 +76,7 @@ struct eng_shard {
     struct eng_clean *clean;  /* S: a pass under way; see clean.h */
     uint32_t no_cleaning;     /* S: the last checkpoint is being made */
     uint32_t fields_unsynced; /* S: files of payload indexes went for numbers that come back */
-    uint64_t clean_next;      /* S: not before the shard has grown to so much */
+    uint64_t clean_next;      /* S: not before so many bytes are garbage */
     uint64_t moved_bytes;     /* S: written by moves since the shard was opened */
 
     /* Checkpoints: see checkpoint.c. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "catalog.h"
+#include "reserve.h"
 
 #include "sextant/sx_ban.h"
 
@@ -36,6 +37,26 @@ int eng_write_refused(struct eng_shard *s, struct sx_err *err)
     return failed;
 }
 
+/* Makes room, or is part of what does. */
+static int frees_space(uint16_t type)
+{
+    return type == ENG_REC_DELETE || type == ENG_REC_FIELD_DROP || type == ENG_REC_COLUMN_DROP ||
+           type == ENG_REC_NOTHING;
+}
+
+static int append(struct eng_shard *s,
+                  const struct eng_wal_record *r,
+                  const struct sx_str *body,
+                  struct sx_err *err)
+{
+    int rc = eng_wal_append(s->wal, r->number, r->type, r->outcome, body, 1, err);
+    if (rc == SX_ENOSPACE && frees_space(r->type)) {
+        eng_reserve_give(s->eng->reserve, err);
+        rc = eng_wal_append(s->wal, r->number, r->type, r->outcome, body, 1, err);
+    }
+    return rc;
+}
+
 int eng_write_apply(struct eng_shard *s,
                     uint16_t type,
                     int outcome,
@@ -45,12 +66,15 @@ int eng_write_apply(struct eng_shard *s,
 {
     struct eng_wal_record r = {
         eng_wal_last(s->wal) + 1, type, 1, (uint32_t)-outcome, body.p, body.n, 0};
-    int rc = eng_change_stage(s, &r, err);
+    int rc = frees_space(type) ? 0 : eng_reserve_check(s->eng->reserve, err);
+    if (rc != 0)
+        return rc;
+    rc = eng_change_stage(s, &r, err);
     if (rc == 0) {
         if (eng_shard_publish_room(s) != 0)
             rc = sx_err_set(err, SX_ENOMEM, "out of memory");
         else
-            rc = eng_wal_append(s->wal, r.number, r.type, r.outcome, &body, 1, err);
+            rc = append(s, &r, &body, err);
         if (rc != 0)
             eng_change_abort(s);
     }

@@ -115,7 +115,8 @@ static inline void fx_stop(struct fixture *f, int clean)
 static inline void fx_dir(struct fixture *f)
 {
     memset(f, 0, sizeof(*f));
-    strcpy(f->dir, "/tmp/sx-engine-XXXXXX");
+    const char *tmp = getenv("TMPDIR");
+    snprintf(f->dir, sizeof(f->dir), "%.40s/sx-engine-XXXXXX", tmp ? tmp : "/tmp");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof(f->path), "%s/storage", f->dir);
 }

@@ -1,23 +1,27 @@
-/* Space comes back: a collection is overwritten until its row numbers have come round several
- * times, under readers, with restarts in between, and compared with a model all the while. Numbers
- * come round in a build with SX_SMALL_CHUNKS (64 rows a chunk, 96 chunks); in any other build the
- * same program checks the same content over whole chunks. */
+/* Space comes back: a collection with payload indexes and vectors of every kind is overwritten
+ * until its row numbers have come round several times, under readers, with restarts in between, and
+ * compared with a model all the while. Numbers come round in a build with SX_SMALL_CHUNKS (64 rows
+ * a chunk, 96 chunks); in any other build the same program checks the same content over whole
+ * chunks. */
 /* needs: plugins/engine/ plugins/distance-basic/ plugins/index-flat/ plugins/storage-mmap/
  * needs: plugins/storage-ram/ plugins/storage-common/ kernel/ */
 #include <time.h>
 
+#include "engine/clean_units.h"
 #include "engine_fixture.h"
 
 #ifdef SX_SMALL_CHUNKS
 #define IDS      700u
 #define BATCH    48u
-#define ROUNDS   900u
-#define RESTARTS 6u
+#define ROUNDS   1200u
+#define RESTARTS 12u
+#define TURNS    4u /* of all row numbers there are */
 #else
-#define IDS      50000u
+#define IDS      40000u
 #define BATCH    5000u
-#define ROUNDS   60u
+#define ROUNDS   40u
 #define RESTARTS 2u
+#define TURNS    0u
 #endif
 #define DIM 4u
 #define BODY                                                                                       \
@@ -37,13 +41,19 @@ static uint32_t random_below(uint32_t n)
     return (uint32_t)((rng >> 20) % n);
 }
 
+#define KEYWORDS 7u
+
 static struct sx_doc doc_of(struct sx_arena *arena, uint32_t version)
 {
     struct sx_docb b;
+    char word[8] = "k0";
+    word[1] = (char)('0' + version % KEYWORDS);
     sx_docb_init(&b, sx_mem_libc(), 0);
     sx_docb_obj(&b);
     sx_docb_ckey(&b, "v");
     sx_docb_u64(&b, version);
+    sx_docb_ckey(&b, "k");
+    sx_docb_cstr(&b, word);
     sx_docb_close(&b);
     struct sx_doc d = sx_docb_end_arena(&b, arena);
     sx_docb_fini(&b);
@@ -87,12 +97,12 @@ vectors_of(struct sx_arena *arena, uint32_t id, uint32_t version, struct sx_vec_
     return n;
 }
 
-/* Submits and retries while all numbers are in use: readers hold what is to come back. */
 static void submit(struct fixture *f, struct call *c)
 {
     assert_int_equal(f->ops->submit(f->eng->self, &c->op), 0);
 }
 
+/* Again while all numbers are in use: readers hold what is to come back. */
 static void upsert(struct fixture *f, uint32_t first, uint32_t n)
 {
     struct call c;
@@ -221,14 +231,81 @@ static void check_page(const struct sx_record_list *l, uint8_t *seen, int agains
     }
 }
 
-static void scroll(struct fixture *f, struct call *c, uint64_t limit)
+static struct sx_path path_of(struct sx_arena *arena, const char *name)
+{
+    struct sx_path p;
+    assert_int_equal(sx_path_parse(arena, (struct sx_str){name, 1, 0}, &p, NULL), 0);
+    return p;
+}
+
+/* Payloads from version `first` on, and (word < KEYWORDS) with that word. */
+static const struct sx_filter *filter_of(struct sx_arena *arena, uint32_t first, uint32_t word)
+{
+    struct sx_filter *f = sx_arena_zalloc(arena, sizeof(*f));
+    struct sx_cond *c = sx_arena_zalloc(arena, 2 * sizeof(*c));
+    char *text = sx_arena_alloc(arena, 2);
+    c[0].kind = c[1].kind = SX_COND_FIELD;
+    c[0].key = path_of(arena, "v");
+    c[0].range.kind = SX_RANGE_NUM;
+    c[0].range.has = SX_BOUND_GTE;
+    c[0].range.gte = first;
+    c[1].key = path_of(arena, "k");
+    c[1].match.kind = SX_MATCH_STR;
+    text[0] = 'k';
+    text[1] = (char)('0' + word);
+    c[1].match.str = (struct sx_str){text, 2, 0};
+    f->must = c;
+    f->n_must = word < KEYWORDS ? 2 : 1;
+    return f;
+}
+
+static void scroll(struct fixture *f, struct call *c, uint64_t limit, int filtered)
 {
     call_init(c, SX_OP_SCROLL, "c");
     struct sx_args_scroll *a = sx_arena_zalloc(&c->arena, sizeof(*a));
     a->limit = limit;
+    if (filtered) /* all points, found by an index */
+        a->filter = filter_of(&c->arena, 0, KEYWORDS);
     a->vectors.mode = a->payload.mode = SX_SEL_ALL;
     c->op.args = a;
     submit(f, c);
+}
+
+/* What indexes find, in the order of versions: exactly what the model has. */
+static void check_found(struct fixture *f, uint32_t first, uint32_t word, int ordered)
+{
+    struct call c;
+    static uint8_t seen[IDS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < IDS; i++)
+        n += model[i] && payloads[i] >= first &&
+             (word >= KEYWORDS || payloads[i] % KEYWORDS == word);
+    memset(seen, 0, sizeof(seen));
+    call_init(&c, SX_OP_SCROLL, "c");
+    struct sx_args_scroll *a = sx_arena_zalloc(&c.arena, sizeof(*a));
+    struct sx_order_by *by = sx_arena_zalloc(&c.arena, sizeof(*by));
+    a->limit = IDS + 10;
+    a->vectors.mode = a->payload.mode = SX_SEL_ALL;
+    a->filter = filter_of(&c.arena, first, word);
+    by->key = path_of(&c.arena, "v");
+    a->order_by = ordered ? by : NULL;
+    c.op.args = a;
+    submit(f, &c);
+    call_wait(&c);
+    const struct sx_record_list *l = &c.reply.u.records.list;
+    assert_int_equal(c.reply.code, 0);
+    if (l->n != n)
+        print_error("from %u word %u ordered %d\n", first, word, ordered);
+    assert_int_equal(l->n, n);
+    check_page(l, seen, 1);
+    for (uint32_t i = 0; i < l->n; i++) {
+        uint32_t id = (uint32_t)l->records[i].id.lo;
+        assert_true(payloads[id] >= first);
+        assert_true(word >= KEYWORDS || payloads[id] % KEYWORDS == word);
+        assert_true(!ordered || i == 0 ||
+                    payloads[id] >= payloads[(uint32_t)l->records[i - 1].id.lo]);
+    }
+    call_fini(&c);
 }
 
 static void check_all(struct fixture *f)
@@ -236,11 +313,38 @@ static void check_all(struct fixture *f)
     struct call c;
     static uint8_t seen[IDS];
     memset(seen, 0, sizeof(seen));
-    scroll(f, &c, IDS + 10);
+    scroll(f, &c, IDS + 10, 0);
     call_wait(&c);
     assert_int_equal(c.reply.code, 0);
     assert_int_equal(c.reply.u.records.list.n, n_points);
     check_page(&c.reply.u.records.list, seen, 1);
+    call_fini(&c);
+    check_found(f, 0, KEYWORDS, 1);
+    check_found(f, random_below(clock_now + 1), random_below(KEYWORDS + 1), 0);
+    check_found(f, random_below(clock_now + 1), random_below(KEYWORDS + 1), 1);
+}
+
+static void index_op(struct fixture *f, uint32_t code, const char *name, const char *type)
+{
+    struct call c;
+    struct sx_docb b;
+    call_init(&c, code, "c");
+    struct sx_args_field *a = sx_arena_zalloc(&c.arena, sizeof(*a));
+    a->field = path_of(&c.arena, name);
+    if (code == SX_OP_INDEX_CREATE) {
+        sx_docb_init(&b, sx_mem_libc(), 0);
+        sx_docb_obj(&b);
+        sx_docb_ckey(&b, "type");
+        sx_docb_cstr(&b, type);
+        sx_docb_close(&b);
+        a->schema = sx_docb_end_arena(&b, &c.arena);
+        a->bare = 1;
+        sx_docb_fini(&b);
+    }
+    c.op.args = a;
+    c.op.flags = random_below(2) ? SX_OP_WAIT : 0;
+    run_op(f, &c);
+    assert_int_equal(c.reply.code, 0);
     call_fini(&c);
 }
 
@@ -299,12 +403,14 @@ static void test_overwritten(void **state)
     fx_dir(&f);
     fx_start(&f, "mmap");
     assert_int_equal(create_collection(&f, "c", BODY), 0);
+    index_op(&f, SX_OP_INDEX_CREATE, "v", "integer");
+    index_op(&f, SX_OP_INDEX_CREATE, "k", "keyword");
     for (uint32_t i = 0; i < ROUNDS; i++) {
         uint32_t n = 1 + random_below(BATCH);
         int fills = i < IDS / BATCH + 20 || random_below(20) == 0;
         expected = n_points;
         if (!fills && n_points == IDS) { /* readers beside the writer */
-            scroll(&f, &r[0], IDS + 10);
+            scroll(&f, &r[0], IDS + 10, random_below(2) == 0);
             r[0].then = scrolled;
             query(&f, &r[1]);
             r[1].then = queried;
@@ -316,6 +422,12 @@ static void test_overwritten(void **state)
         } else {
             upsert(&f, random_below(IDS), n);
         }
+        if (random_below(ROUNDS / 5) == 0) { /* built over rows whose numbers came back */
+            index_op(&f, SX_OP_INDEX_DELETE, "k", NULL);
+            index_op(&f, SX_OP_INDEX_CREATE, "k", "keyword");
+        }
+        if (random_below(25) == 0)
+            check_found(&f, random_below(clock_now + 1), random_below(KEYWORDS + 1), 0);
         if (random_below(30) == 0)
             ids_op(&f, SX_OP_PAYLOAD_SET, random_below(IDS), n);
         if (random_below(60) == 0) {
@@ -338,6 +450,7 @@ static void test_overwritten(void **state)
     }
     check_all(&f);
     print_message("%llu rows written\n", (unsigned long long)written);
+    assert_true(written > (uint64_t)TURNS * ENG_CHUNKS_MAX * SX_CHUNK_ROWS);
     fx_stop(&f, 1);
     fx_start(&f, "mmap");
     check_all(&f);
