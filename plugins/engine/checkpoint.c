@@ -16,6 +16,8 @@
 
 #include "sextant/sx_ban.h"
 
+#define FULL_LOG_BYTES (1u << 20) /* of log, when the disk is full: see reserve.h */
+
 struct checkpoint {
     struct eng_shard *shard;
     struct eng_manifest m;
@@ -47,6 +49,8 @@ static void finished(struct sx_task *task, struct sx_worker *w)
         s->generation = cp->m.generation;
         if (eng_wal_trim(s->wal, s->checkpoint, &err) != 0)
             sx_log(e->host, SX_LOG_WARN, "checkpoint", "trimming the log failed: %s", err.msg);
+        if (!eng_reserve_is_held(e->reserve))
+            eng_wal_end_segment(s->wal);
         eng_schema_sweep_columns(s, cp->gone);
         eng_clean_saved(s);
     } else {
@@ -282,7 +286,10 @@ void eng_checkpoint_consider(struct eng_shard *s)
     eng_clean_consider(s);
     if (s->table.commit == s->checkpoint)
         return;
-    if (eng_wal_bytes(s->wal) >= e->conf->checkpoint_log_mb << 20)
+    uint64_t most = e->conf->checkpoint_log_mb << 20;
+    if (!eng_reserve_is_held(e->reserve) && most > FULL_LOG_BYTES)
+        most = FULL_LOG_BYTES;
+    if (eng_wal_bytes(s->wal) >= most)
         eng_checkpoint_start(s);
     eng_catalog_tick_soon(e->catalog);
 }

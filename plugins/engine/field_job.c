@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "field_priv.h"
+#include "reserve.h"
 
 #include "sextant/sx_ban.h"
 
@@ -281,7 +282,7 @@ int eng_field_build_add(struct eng_field_job *job,
 static int run_save(struct field_job *k, struct sx_err *err)
 {
     const struct eng_field *f = k->f;
-    int rc = SX_OK;
+    int rc = eng_reserve_check(f->eng->reserve, err);
 
     for (const struct field_trash *t = k->trash; t != NULL && rc == SX_OK; t = t->next)
         rc = eng_field_unlink(f, t->lo, err);

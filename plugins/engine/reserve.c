@@ -81,11 +81,16 @@ void eng_reserve_give(struct eng_reserve *r, struct sx_err *err)
         err->code = 0;
 }
 
+int eng_reserve_is_held(const struct eng_reserve *r)
+{
+    return !r || atomic_load_explicit(&r->is_held, memory_order_relaxed);
+}
+
 int eng_reserve_check(struct eng_reserve *r, struct sx_err *err)
 {
     int rc = 0;
     /* Relaxed: whoever sees it a moment late takes a little of what was given up. */
-    if (SX_LIKELY(atomic_load_explicit(&r->is_held, memory_order_relaxed)))
+    if (SX_LIKELY(eng_reserve_is_held(r)))
         return 0;
     pthread_mutex_lock(&r->lock);
     if (!atomic_load_explicit(&r->is_held, memory_order_relaxed)) {

@@ -4,7 +4,8 @@
  * a checkpoint meets a full disk the file gives its space up and the operation is tried again: what
  * makes room must not need room. From then on operations that take space are refused, lest they eat
  * what was given up, until the file could be made whole again; the first of them that comes tries
- * that. So an operation costs one look at a flag, and an idle server nothing.
+ * that. So an operation costs one look at a flag, and an idle server nothing. Meanwhile checkpoints
+ * come early and the log begins new segments, so that what deletions write is soon given back.
  *
  * Where a file system cannot allocate (see sx_io) the file holds nothing and nothing is promised;
  * where it copies on write, deleting needs space the file gives, too.
@@ -27,7 +28,8 @@ void eng_reserve_destroy(struct eng_reserve *r); /* NULL too */
 /* After SX_ENOSPACE of something that makes room: gives the space up unless that has happened.
  * Clears err: the caller tries once more. */
 void eng_reserve_give(struct eng_reserve *r, struct sx_err *err);
-/* Before something that takes space: 0, or SX_ENOSPACE. */
+/* Before something that takes space: 0, or SX_ENOSPACE. r NULL: there is no reserve to look at. */
 int eng_reserve_check(struct eng_reserve *r, struct sx_err *err);
+int eng_reserve_is_held(const struct eng_reserve *r);
 
 #endif

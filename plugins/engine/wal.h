@@ -70,6 +70,8 @@ int eng_wal_sync(struct eng_wal *w, struct sx_err *err);
 int eng_wal_failed(const struct eng_wal *w); /* [A] 0 or the code */
 /* [S] forgets whole segments whose records are all at or below number. */
 int eng_wal_trim(struct eng_wal *w, uint64_t number, struct sx_err *err);
+/* [S] The next record begins a new segment, unless this one is short: it can go sooner then. */
+void eng_wal_end_segment(struct eng_wal *w);
 /* [S] bytes on disk that a start would replay above `checkpoint`. */
 uint64_t eng_wal_bytes(const struct eng_wal *w);
 

@@ -15,6 +15,8 @@
 
 #include "sextant/sx_ban.h"
 
+#define WAL_SHORT (256u << 10)
+
 void eng_wal_seg_name(uint64_t first, char out[ENG_WAL_NAME])
 {
     (void)snprintf(out, ENG_WAL_NAME, "%016" PRIx64 ".log", first);
@@ -170,6 +172,12 @@ int eng_wal_trim(struct eng_wal *w, uint64_t number, struct sx_err *err)
         (void)pthread_mutex_unlock(&w->lock);
     }
     return rc;
+}
+
+void eng_wal_end_segment(struct eng_wal *w)
+{
+    if (w->tail != NULL && w->tail->end > ENG_WAL_HEAD + WAL_SHORT)
+        w->must_roll = 1;
 }
 
 uint64_t eng_wal_bytes(const struct eng_wal *w)

@@ -2,6 +2,8 @@
  * clean stop, numbering of operations, failed operations. */
 /* needs: plugins/engine/ plugins/distance-basic/ plugins/index-flat/ plugins/storage-mmap/
  * needs: plugins/storage-ram/ plugins/storage-common/ kernel/ */
+#include <sys/stat.h>
+
 #include "engine_fixture.h"
 
 #define DIM  8u
@@ -431,12 +433,135 @@ static void test_full_disk(void **state)
     assert_true(refused > 5 && accepted > 0);
 }
 
+/* The same with bytes: what is written takes them, a file that is cut to nothing gives the reserve
+ * back, and nothing else does. */
+static _Atomic int64_t bytes_left;
+#define RESERVE (4u << 20)
+
+static int takes(int64_t n, struct sx_err *err)
+{
+    if (atomic_fetch_sub(&bytes_left, n) >= n)
+        return 0;
+    atomic_fetch_add(&bytes_left, n);
+    return sx_err_set(err, SX_ENOSPACE, "No space left on device");
+}
+
+static int
+small_pwrite(struct sx_file *f, const void *p, uint64_t n, uint64_t off, struct sx_err *err)
+{
+    int rc = takes((int64_t)n, err);
+    return rc ? rc : sx_io_table()->pwrite(f, p, n, off, err);
+}
+
+static int small_allocate(struct sx_file *f, uint64_t off, uint64_t n, struct sx_err *err)
+{
+    int rc = takes((int64_t)n, err);
+    return rc ? rc : sx_io_table()->allocate(f, off, n, err);
+}
+
+static int small_truncate(struct sx_file *f, uint64_t n, struct sx_err *err)
+{
+    if (n == 0 && sx_io_table()->length(f, NULL) == RESERVE)
+        atomic_fetch_add(&bytes_left, RESERVE);
+    return sx_io_table()->truncate(f, n, err);
+}
+
+static int delete_points(struct fixture *f, uint64_t first, uint32_t n)
+{
+    struct call c;
+    call_init(&c, SX_OP_POINTS_DELETE, "c");
+    struct sx_id *ids = sx_arena_zalloc(&c.arena, n * sizeof(*ids));
+    struct sx_args_points *a = sx_arena_zalloc(&c.arena, sizeof(*a));
+    for (uint32_t i = 0; i < n; i++)
+        ids[i].lo = first + i;
+    a->points = (struct sx_points){1, n, ids, NULL};
+    c.op.args = a;
+    c.op.flags = SX_OP_WAIT;
+    run_op(f, &c);
+    int code = c.reply.code;
+    call_fini(&c);
+    return code;
+}
+
+static int upsert_code(struct fixture *f, uint64_t first)
+{
+    struct call c;
+    upsert(f, &c, first, 1, 1, 1);
+    call_wait(&c);
+    int code = c.reply.code;
+    call_fini(&c);
+    return code;
+}
+
+static uint64_t manifest_inode(const struct fixture *f)
+{
+    char path[160];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/collections/c/0/manifest", f->path);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_ino;
+}
+
+/* What makes room works on a full disk, and what takes room does not eat the reserve. */
+static void test_reserve(void **state)
+{
+    struct fixture f;
+    struct call c;
+    struct sx_io io = *sx_io_table();
+    (void)state;
+    io.pwrite = small_pwrite;
+    io.allocate = small_allocate;
+    io.truncate = small_truncate;
+    fx_dir(&f);
+    atomic_store(&bytes_left, INT64_MAX / 2);
+    fx_start_io(&f, "mmap", &io);
+    f.conf.checkpoint_idle_ms = 1000000;
+    assert_int_equal(create_collection(&f, "c", BODY), 0);
+    assert_int_equal(create_collection(&f, "d", BODY), 0);
+    upsert(&f, &c, 0, 3000, 1, 1);
+    call_wait(&c);
+    assert_int_equal(c.reply.code, 0);
+    call_fini(&c);
+    uint64_t inode = manifest_inode(&f);
+    atomic_store(&bytes_left, 0);
+    assert_int_equal(upsert_code(&f, 5000), SX_ENOSPACE);
+    assert_true(atomic_load(&bytes_left) < RESERVE / 2);
+    for (uint32_t i = 0; i < 20; i++)
+        assert_int_equal(delete_points(&f, i * 100, 100), 0);
+    assert_true(atomic_load(&bytes_left) > RESERVE / 2); /* there is room, but not for this: */
+    assert_int_equal(upsert_code(&f, 5000), SX_ENOSPACE);
+    assert_int_equal(create_collection(&f, "e", BODY), SX_ENOSPACE);
+    call_init(&c, SX_OP_COLLECTION_DELETE, "d");
+    run_op(&f, &c);
+    assert_int_equal(c.reply.code, 0);
+    call_fini(&c);
+    fx_stop(&f, 1); /* with a checkpoint */
+    assert_true(manifest_inode(&f) != inode);
+    fx_start_io(&f, "mmap", &io);
+    f.conf.checkpoint_idle_ms = 1000000;
+    assert_int_equal(count_of(&f, &c, "c"), 1000);
+    call_fini(&c);
+    assert_int_equal(upsert_code(&f, 5000), SX_ENOSPACE);
+    atomic_store(&bytes_left, 64 << 20);
+    assert_int_equal(upsert_code(&f, 5000), 0);
+    assert_int_equal(create_collection(&f, "e", BODY), 0);
+    assert_int_equal(count_of(&f, &c, "c"), 1001);
+    call_fini(&c);
+    /* And once more: the reserve is whole again. A checkpoint is the first to need it. */
+    inode = manifest_inode(&f);
+    atomic_store(&bytes_left, 0);
+    fx_stop(&f, 1);
+    assert_true(manifest_inode(&f) != inode);
+    fx_remove(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restart),          cmocka_unit_test(test_failed_takes_number),
         cmocka_unit_test(test_closed_when_idle), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_replaced_mmap),    cmocka_unit_test(test_replaced_ram),
+        cmocka_unit_test(test_reserve),          cmocka_unit_test(test_replaced_mmap),
+        cmocka_unit_test(test_replaced_ram),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1055,6 +1055,162 @@ static void test_strange_files(void **state SX_UNUSED)
     mem_io_destroy(disk);
 }
 
+/* --- chunks that are used again ----------------------------------------------------------- */
+
+static void stage_same(struct eng_field *f, uint32_t base, uint32_t n, struct sx_doc doc)
+{
+    struct sx_doc docs[4096];
+
+    for (uint32_t i = 0; i < SX_COUNT(docs); i++)
+        docs[i] = doc;
+    for (uint32_t at = 0, run; at < n; at += run) {
+        run = n - at < SX_COUNT(docs) ? n - at : (uint32_t)SX_COUNT(docs);
+        assert_int_equal(eng_field_stage(f, base + at, run, docs, NULL), 0);
+    }
+}
+
+static void run_all(struct eng_field *f, struct eng_fills rows)
+{
+    struct eng_field_job job;
+
+    while (eng_field_next(f, rows, &job)) {
+        assert_int_not_equal(job.kind, ENG_FIELD_BUILD); /* there are no gaps */
+        assert_int_equal(eng_field_run(&job, NULL), 0);
+        eng_field_done(&job, 0);
+    }
+}
+
+static int file_of_chunk(void *arg, const char *name, uint32_t is_dir SX_UNUSED)
+{
+    struct found {
+        const char *prefix;
+        uint32_t n;
+    } *k = arg;
+
+    k->n += strncmp(name, k->prefix, strlen(k->prefix)) == 0;
+    return 0;
+}
+
+static uint32_t files_of(const char *prefix)
+{
+    struct {
+        const char *prefix;
+        uint32_t n;
+    } k = {prefix, 0};
+
+    (void)fk_eng.io->dir_list(fk_conf.dir, file_of_chunk, &k, NULL);
+    return k.n;
+}
+
+/* yes, all that is not certain, of one word in one chunk. */
+static void check_word(struct eng_field *f,
+                       const struct eng_field_schema *s,
+                       const char *word,
+                       uint32_t chunk,
+                       uint32_t fill,
+                       uint32_t n_yes,
+                       uint32_t n_maybe)
+{
+    struct eng_bits yes = {{0}}, maybe = {{0}};
+    struct sx_arena arena;
+
+    sx_arena_init(&arena, sx_mem_libc(), 0);
+    sx_epoch_enter();
+    eng_field_mask(f, fk_leaf(s, fk_match_str(SX_MATCH_STR, fk_str(word)), &arena), chunk, fill,
+                   &yes, &maybe);
+    sx_epoch_leave();
+    assert_int_equal(eng_bits_count(&yes, 0, SX_CHUNK_ROWS), n_yes);
+    assert_int_equal(eng_bits_count(&maybe, 0, SX_CHUNK_ROWS), n_maybe);
+    sx_arena_fini(&arena);
+}
+
+static void test_used_again(void **state SX_UNUSED)
+{
+    struct eng_field_schema *s = fk_schema("k", "{\"type\":\"keyword\"}");
+    struct sx_doc a = fk_doc("{\"k\":\"a\"}"), b = fk_doc("{\"k\":\"b\"}");
+    const uint32_t full = SX_CHUNK_ROWS;
+    uint32_t fill[3] = {full, full, full - 10};
+    struct eng_fills rows = {fill, 3, 0};
+    struct mem_io *disk = mem_io_create();
+    struct eng_field_job job;
+    struct eng_field *f;
+
+    fk_start(disk);
+    s->id = 7;
+    assert_int_equal(eng_field_create(&fk_conf, s, 0, &f, NULL), 0);
+    stage_same(f, 0, 3 * full - 10, a);
+    eng_field_commit(f);
+    run_all(f, rows);
+    assert_int_equal(files_of("7-0-"), 1);
+    assert_int_equal(files_of("7-1-"), 1);
+    check_word(f, s, "a", 0, full, full, 0);
+
+    /* Without its parts a chunk is asked for its documents; without its rows it is no gap. */
+    assert_int_equal(eng_field_forget(f, 0, NULL), 0);
+    assert_int_equal(files_of("7-0-"), 0);
+    check_word(f, s, "a", 0, full, 0, full);
+    fill[0] = 0;
+    run_all(f, rows);
+    assert_int_equal(eng_field_covered(f, rows), 2 * full - 10);
+    assert_int_equal(eng_field_forget(f, 0, NULL), 0);
+
+    /* One operation fills chunk 2 and goes on in chunk 0; first it is taken back. */
+    for (uint32_t i = 0; i < 2; i++) {
+        stage_same(f, 3 * full - 10, 10, b);
+        stage_same(f, 0, 30, b);
+        if (i == 0)
+            eng_field_abort(f);
+        else
+            eng_field_commit(f);
+        check_word(f, s, "b", 2, full - 10, 0, 0);
+    }
+    fill[2] = full;
+    fill[0] = 30;
+    check_word(f, s, "b", 2, full, 10, 0);
+    check_word(f, s, "b", 0, 30, 30, 0);
+    check_word(f, s, "b", 0, 20, 20, 0);
+    check_word(f, s, "a", 0, 30, 0, 0);
+    check_word(f, s, "a", 1, full, full, 0);
+
+    /* While a job is about a chunk that one stays. */
+    assert_int_equal(eng_field_next(f, rows, &job), 1);
+    assert_int_equal(job.lo, 2 * full);
+    assert_int_equal(eng_field_forget(f, 2, NULL), SX_EPRECOND);
+    assert_int_equal(eng_field_forget(f, 1, NULL), 0);
+    assert_int_equal(eng_field_run(&job, NULL), 0);
+    eng_field_done(&job, 0);
+    fill[1] = 0;
+    run_all(f, rows);
+    check_word(f, s, "b", 2, full, 10, 0);
+
+    /* A chunk is whole again, with other rows. */
+    stage_same(f, 30, full - 30, a);
+    eng_field_commit(f);
+    fill[0] = full;
+    stage_same(f, full, 5, b);
+    eng_field_commit(f);
+    fill[1] = 5;
+    run_all(f, rows);
+    assert_int_equal(files_of("7-0-"), 1);
+    check_word(f, s, "b", 0, full, 30, 0);
+    check_word(f, s, "b", 1, 5, 5, 0);
+
+    /* At open what lies in chunks that are absent, or not so full, is removed. */
+    eng_field_destroy(f, 0);
+    sx_epoch_drain();
+    fill[0] = full - 1;
+    fill[2] = 0;
+    assert_int_equal(eng_field_open(&fk_conf, s, rows, full - 1, &f, NULL), 0);
+    assert_int_equal(files_of("7-"), 0);
+    check_word(f, s, "b", 0, full - 1, 0, full - 1);
+    eng_field_destroy(f, 1);
+    fk_doc_free(&a);
+    fk_doc_free(&b);
+    eng_field_schema_destroy(&fk_mem, s);
+    fk_stop();
+    mem_io_destroy(disk);
+}
+
 /* --- schemas ----------------------------------------------------------------------------- */
 
 static void test_schema_nested(void **state SX_UNUSED)
@@ -1210,10 +1366,11 @@ static void test_schema_same(void **state SX_UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_schema_nested), cmocka_unit_test(test_schema_flags),
-        cmocka_unit_test(test_schema_same),   cmocka_unit_test(test_nested_table),
-        cmocka_unit_test(test_strange_files), cmocka_unit_test(test_ends_early),
-        cmocka_unit_test(test_random_life),   cmocka_unit_test(test_beside_readers),
+        cmocka_unit_test(test_schema_nested),  cmocka_unit_test(test_schema_flags),
+        cmocka_unit_test(test_schema_same),    cmocka_unit_test(test_nested_table),
+        cmocka_unit_test(test_strange_files),  cmocka_unit_test(test_used_again),
+        cmocka_unit_test(test_ends_early),     cmocka_unit_test(test_random_life),
+        cmocka_unit_test(test_beside_readers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
