@@ -2,6 +2,7 @@
  *
  *   plugin.c     descriptor, keys, lifecycle, dispatch of operations
  *   catalog.c    collections by name; create, drop, list; what lies in storage_path
+ *   alias.c      second names of collections
  *   config.c     a collection's configuration: request over defaults, the echoed form, columns
  *   shard.c      one shard: open, close, waiting operations, publishing of views
  *   manifest.c   what is durable: written at a checkpoint, read at open
@@ -116,6 +117,8 @@ void eng_op_collection_get(struct eng_call *c);
 void eng_op_collection_exists(struct eng_call *c);
 void eng_op_collection_create(struct eng_call *c);
 void eng_op_collection_delete(struct eng_call *c);
+void eng_op_aliases_list(struct eng_call *c); /* of all, of one collection */
+void eng_op_aliases_update(struct eng_call *c);
 void eng_op_points_get(struct eng_call *c);
 void eng_op_scroll(struct eng_call *c);
 void eng_op_count(struct eng_call *c);
