@@ -3,6 +3,7 @@
 
 #include "catalog.h"
 #include "field_work.h"
+#include "wait.h"
 
 #include "sextant/sx_ban.h"
 
@@ -558,6 +559,7 @@ void eng_shard_written(struct eng_shard *s, struct eng_call *c, int wait)
         *s->unsynced_end = c;
         s->unsynced_end = &c->next;
         pthread_mutex_unlock(&s->lock);
+        eng_wait_begun(s->eng);
         eng_committer_due(s->eng->committer, s);
     }
     eng_checkpoint_consider(s);

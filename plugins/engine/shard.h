@@ -70,7 +70,7 @@ struct eng_shard {
     struct eng_column *column_added;
     struct eng_gone_column *column_gone, *columns_gone; /* being staged; waiting to be closed */
     struct eng_field_work *field_work;
-    struct eng_call *field_waiting;
+    struct eng_call *field_waiting; /* guarded by lock */
 
     /* Checkpoints: see checkpoint.c. */
     uint64_t checkpoint;    /* S: operation number of the last durable manifest */
