@@ -1,31 +1,14 @@
 /* Collections by name; see catalog.h. */
-#include "catalog.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "catalog_priv.h"
 #include "reserve.h"
 
 #include "sextant/sx_ban.h"
-
-#define CONFIG_MAX   (8u << 20)
-#define CHECKSUM_KEY ",\"checksum\":\""
-
-struct eng_catalog {
-    struct eng *eng;
-    pthread_mutex_t lock;
-    pthread_cond_t idle;
-    struct eng_collection *first, **last; /* in the order of creation */
-    struct eng_collection **buckets;      /* by name; n_buckets is a power of two */
-    uint32_t n_buckets;
-    uint32_t n, closing; /* closing: final checkpoints that are not done */
-    struct sx_dir *root, *collections, *tmp, *deleted;
-    struct sx_task tick;
-    _Atomic uint32_t tick_armed;
-};
 
 static int same(struct sx_str a, struct sx_str b)
 {
@@ -73,8 +56,7 @@ static uint32_t name_hash(struct sx_str name)
     return h ^ h >> 15;
 }
 
-/* With the lock held. */
-static struct eng_collection *lookup(struct eng_catalog *c, struct sx_str name)
+struct eng_collection *eng_catalog_lookup(struct eng_catalog *c, struct sx_str name)
 {
     struct eng_collection *col =
         c->n_buckets ? c->buckets[name_hash(name) & (c->n_buckets - 1)] : NULL;
@@ -87,7 +69,8 @@ struct eng_collection *eng_catalog_find(struct eng_catalog *c, struct sx_str nam
 {
     struct eng_collection *col;
     pthread_mutex_lock(&c->lock);
-    col = lookup(c, name);
+    struct sx_str target = eng_alias_target(&c->aliases, name);
+    col = eng_catalog_lookup(c, target.p ? target : name);
     if (col && col->busy)
         col = NULL;
     if (col)
@@ -183,10 +166,15 @@ int eng_catalog_reserve(struct eng_catalog *c,
     struct eng_collection *col;
     int rc = 0;
     pthread_mutex_lock(&c->lock);
-    col = lookup(c, name);
+    col = eng_catalog_lookup(c, name);
     if (col)
         rc = sx_err_set(err, SX_EEXIST, "Collection `%.*s` already exists!",
                         (int)(name.n > 180 ? 180 : name.n), name.p);
+    else if (eng_alias_is_taken(&c->aliases, name))
+        rc = sx_err_set(err, SX_EINPUT,
+                        "Can't create collection with name %.*s. Alias with the same name already "
+                        "exists",
+                        (int)(name.n > 120 ? 120 : name.n), name.p);
     else if (c->eng->conf->max_collections != SX_KEY_UNSET && c->n >= c->eng->conf->max_collections)
         rc = sx_err_set(err, SX_EBADREQ,
                         "Can't create collection with name %.*s. Max collections limit reached: "
@@ -208,165 +196,13 @@ struct eng_collection *eng_catalog_take(struct eng_catalog *c, struct sx_str nam
 {
     struct eng_collection *col;
     pthread_mutex_lock(&c->lock);
-    col = lookup(c, name);
+    col = eng_catalog_lookup(c, name);
     if (col && col->busy)
         col = NULL;
     if (col)
         unlink_from(c, col);
     pthread_mutex_unlock(&c->lock);
     return col;
-}
-
-/* --- config.json ---------------------------------------------------------------------------------
- */
-
-static void put_time(struct sx_docb *b, uint64_t ns)
-{
-    sx_docb_ckey(b, "created_at_ns");
-    sx_docb_u64(b, ns);
-}
-
-static int config_write(struct eng *e,
-                        struct sx_dir *dir,
-                        const struct eng_collection *col,
-                        struct sx_doc config,
-                        struct sx_err *err)
-{
-    struct sx_docb b;
-    struct sx_buf text;
-    struct sx_file *f = NULL;
-    struct sx_id id = {0, 0, SX_ID_UUID, 0};
-    char uuid[37];
-    for (int i = 0; i < 8; i++) {
-        id.hi = id.hi << 8 | col->id.uuid[i];
-        id.lo = id.lo << 8 | col->id.uuid[i + 8];
-    }
-    sx_uuid_format(id, uuid);
-
-    sx_docb_init(&b, e->mem, 0);
-    sx_buf_init(&text, e->mem);
-    sx_docb_obj(&b);
-    for (uint32_t i = 0; i < sx_doc_count(config); i++) {
-        struct sx_str key;
-        struct sx_doc v = sx_doc_member(config, i, &key);
-        sx_docb_key(&b, key.p, key.n);
-        sx_docb_doc(&b, v);
-    }
-    sx_docb_ckey(&b, "uuid");
-    sx_docb_cstr(&b, uuid);
-    sx_docb_ckey(&b, "name");
-    sx_docb_str(&b, col->name.p, col->name.n);
-    put_time(&b, col->created_ns);
-    sx_docb_close(&b);
-    struct sx_doc d = sx_docb_end(&b);
-    if (d.p)
-        sx_jsonw_doc(&text, d);
-    int rc = 0;
-    if (!d.p || text.failed || text.n < 2) {
-        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
-    } else {
-        text.n--; /* the closing brace comes after the checksum */
-        sx_buf_printf(&text, CHECKSUM_KEY "%08x\"}", sx_crc32c(0, text.p, text.n));
-        rc = e->io->open(dir, "config.json", SX_IO_CREATE | SX_IO_WRITE, &f, err);
-    }
-    if (rc == 0) {
-        rc = e->io->pwrite(f, text.p, text.n, 0, err);
-        if (rc == 0)
-            rc = e->io->datasync(f, err);
-        e->io->close(f);
-    }
-    sx_buf_fini(&text);
-    sx_docb_fini(&b);
-    return rc;
-}
-
-/* Canonical configuration without what only the file holds. */
-static int config_split(struct eng *e,
-                        struct sx_doc d,
-                        struct eng_collection *col,
-                        struct sx_doc *config,
-                        struct sx_err *err)
-{
-    struct sx_docb b;
-    struct sx_str s = sx_doc_str(sx_doc_get(d, "uuid"));
-    struct sx_id id;
-    if (!s.p || sx_uuid_parse(s.p, s.n, &id) != 0)
-        return sx_err_set(err, SX_ECORRUPT, "config.json: no uuid");
-    for (int i = 0; i < 8; i++) {
-        col->id.uuid[i] = (uint8_t)(id.hi >> (56 - 8 * i));
-        col->id.uuid[i + 8] = (uint8_t)(id.lo >> (56 - 8 * i));
-    }
-    struct sx_doc_num t = sx_doc_num(sx_doc_get(d, "created_at_ns"));
-    col->created_ns = t.type == SX_DOC_I64 && t.v.i > 0 ? t.v.u : 0;
-    sx_docb_init(&b, e->mem, 0);
-    sx_docb_obj(&b);
-    for (uint32_t i = 0; i < sx_doc_count(d); i++) {
-        struct sx_str key;
-        struct sx_doc v = sx_doc_member(d, i, &key);
-        if ((key.n == 4 && (!memcmp(key.p, "uuid", 4) || !memcmp(key.p, "name", 4))) ||
-            (key.n == 8 && !memcmp(key.p, "checksum", 8)) ||
-            (key.n == 13 && !memcmp(key.p, "created_at_ns", 13)))
-            continue;
-        sx_docb_key(&b, key.p, key.n);
-        sx_docb_doc(&b, v);
-    }
-    sx_docb_close(&b);
-    struct sx_doc r = sx_docb_end(&b);
-    uint8_t *copy = r.p ? e->mem->alloc(e->mem, r.n) : NULL;
-    if (copy) {
-        memcpy(copy, r.p, r.n);
-        *config = (struct sx_doc){copy, r.n, 0};
-    }
-    sx_docb_fini(&b);
-    return copy ? 0 : sx_err_set(err, SX_ENOMEM, "out of memory");
-}
-
-/* Reads and checks config.json of the folder; name (owned by arena) may differ from the folder's.
- */
-static int config_read(struct eng *e,
-                       struct sx_dir *dir,
-                       struct sx_arena *arena,
-                       struct sx_doc *out,
-                       struct sx_err *err)
-{
-    struct sx_file *f = NULL;
-    int rc = e->io->open(dir, "config.json", SX_IO_READ, &f, err);
-    if (rc != 0)
-        return rc;
-    int64_t n = e->io->length(f, err);
-    char *text = n >= 0 && n <= (int64_t)CONFIG_MAX ? sx_arena_alloc(arena, (uint64_t)n + 1) : NULL;
-    if (n > (int64_t)CONFIG_MAX)
-        rc = sx_err_set(err, SX_ECORRUPT, "config.json: too long");
-    else if (n < 0 || !text)
-        rc = n < 0 ? (int)n : sx_err_set(err, SX_ENOMEM, "out of memory");
-    else if (e->io->pread(f, text, (uint64_t)n, 0, err) != n)
-        rc = sx_err_set(err, SX_EIO, "config.json: cannot be read");
-    e->io->close(f);
-    if (rc != 0)
-        return rc;
-
-    const uint64_t tail = sizeof(CHECKSUM_KEY) - 1 + 8 + 2;
-    char want[32];
-    if ((uint64_t)n < tail)
-        return sx_err_set(err, SX_ECORRUPT, "config.json: cut at offset %lld", (long long)n);
-    uint64_t body = (uint64_t)n - tail;
-    snprintf(want, sizeof(want), CHECKSUM_KEY "%08x\"}", sx_crc32c(0, text, body));
-    if (memcmp(text + body, want, tail) != 0)
-        return sx_err_set(err, SX_ECORRUPT, "config.json: checksum mismatch at offset 0");
-    struct sx_json j;
-    struct sx_docb b;
-    sx_json_init(&j, text, (uint64_t)n, arena);
-    sx_docb_init(&b, e->mem, 0);
-    rc = sx_json_doc(&j, &b) == 0 && sx_json_end(&j) == 0
-             ? 0
-             : sx_err_set(err, SX_ECORRUPT, "config.json: malformed");
-    if (rc == 0) {
-        *out = sx_docb_end_arena(&b, arena);
-        if (!out->p)
-            rc = sx_err_set(err, SX_ENOMEM, "out of memory");
-    }
-    sx_docb_fini(&b);
-    return rc;
 }
 
 /* --- making and dropping -------------------------------------------------------------------------
@@ -424,7 +260,7 @@ static int make_files(struct eng_catalog *c,
     if (rc == 0)
         rc = eng_shard_format(e, cf, &col->id, shard, err);
     if (rc == 0)
-        rc = config_write(e, dir, col, cf->doc, err);
+        rc = eng_catalog_file_write(e, dir, col, cf->doc, err);
     if (rc == 0)
         rc = e->io->dir_sync(shard, err);
     if (rc == 0)
@@ -509,6 +345,7 @@ int eng_catalog_drop(struct eng_catalog *c, struct eng_collection *col, struct s
         pthread_mutex_unlock(&c->lock);
         return rc;
     }
+    eng_aliases_forget(c, col->name);
     eng_collection_unref(col);
     return 0;
 }
@@ -548,7 +385,7 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
     sx_arena_init(&arena, e->mem, 0);
     int rc = e->io->dir_open(c->collections, folder, SX_IO_READ, &dir, &err);
     if (rc == 0)
-        rc = config_read(e, dir, &arena, &d, &err);
+        rc = eng_catalog_file_read(e, dir, &arena, &d, &err);
     if (dir)
         e->io->dir_close(dir);
     if (rc == SX_ENOTFOUND) {
@@ -571,7 +408,7 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
     }
     snprintf(col->folder, sizeof(col->folder), "%s", folder);
     if (rc == 0)
-        rc = config_split(e, d, col, &config, &err);
+        rc = eng_catalog_file_split(e, d, col, &config, &err);
     if (rc == 0) {
         /* The folder says whose data lies here; a file of another collection must not take its
          * name. */
@@ -642,12 +479,15 @@ int eng_catalog_open(struct eng *e, struct eng_catalog **out, struct sx_err *err
     c->last = &c->first;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->idle, NULL);
+    pthread_mutex_init(&c->aliases.writer, NULL);
     struct scan sc = {c, err, 0};
     int rc = open_dirs(c, err);
     if (rc == 0)
         rc = e->io->dir_list(c->collections, load_one, &sc, err);
     if (rc == 0)
         rc = sc.rc;
+    if (rc == 0)
+        rc = eng_aliases_open(c, err);
     *out = c;
     return rc == 0 ? 0 : sx_err_wrap(err, "storage");
 }
@@ -775,6 +615,7 @@ void eng_catalog_close(struct eng_catalog *c)
         next = col->next;
         eng_collection_unref(col);
     }
+    eng_aliases_close(c);
     eng_reserve_destroy(e->reserve);
     e->reserve = NULL;
     if (c->deleted)

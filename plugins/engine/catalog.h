@@ -2,6 +2,7 @@
  *
  *   collections/<name>/config.json   configuration, name, uuid, time of creation, checksum
  *   collections/<name>/0/            the shard: manifest, wal/, rows.*, vec*.*, loc*.*, payload.*
+ *   aliases/                         second names; see alias.h
  *   tmp/                             collections being made; cleared at start
  *   .deleted/                        collections being removed; cleared at start
  *
@@ -39,7 +40,7 @@ void eng_catalog_trim(struct eng_catalog *c);
 /* [A] one look at all shards after checkpoint_idle_ms, unless it is due already. One timer for the
  * whole server: thousands of dirty collections cost one wake-up. */
 void eng_catalog_tick_soon(struct eng_catalog *c);
-/* [A] a reference, or NULL. */
+/* [A] a reference to the collection of this name or alias, or NULL. An alias comes first. */
 struct eng_collection *eng_catalog_find(struct eng_catalog *c, struct sx_str name);
 void eng_collection_unref(struct eng_collection *col);
 uint32_t eng_catalog_count(struct eng_catalog *c);

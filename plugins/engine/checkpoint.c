@@ -25,6 +25,7 @@ struct checkpoint {
     pthread_mutex_t lock;
     struct sx_err err;
     struct sx_task task;
+    uint64_t moves;
     uint32_t gone;         /* dropped columns that the manifest does not name */
     uint32_t syncs_fields; /* the manifest may name chunks that had other rows, see field.h */
     struct part {
@@ -47,12 +48,14 @@ static void finished(struct sx_task *task, struct sx_worker *w)
         struct sx_err err = SX_ERR_INIT;
         s->checkpoint = cp->m.operation;
         s->generation = cp->m.generation;
+        s->moves_saved = cp->moves;
         if (eng_wal_trim(s->wal, s->checkpoint, &err) != 0)
             sx_log(e->host, SX_LOG_WARN, "checkpoint", "trimming the log failed: %s", err.msg);
         if (!eng_reserve_is_held(e->reserve))
             eng_wal_end_segment(s->wal);
         eng_schema_sweep_columns(s, cp->gone);
         eng_clean_saved(s);
+        eng_field_work_consider(s);
     } else {
         sx_log(e->host, SX_LOG_ERROR, "checkpoint", "checkpoint failed: %s", cp->err.msg);
         /* After a failed fsync pages may be clean and lost; ENOSPC is harmless: the log holds
@@ -259,6 +262,7 @@ void eng_checkpoint_start(struct eng_shard *s)
     cp->m.operation = t->commit;
     cp->gone = eng_schema_gone_columns(s);
     cp->syncs_fields = s->fields_unsynced;
+    cp->moves = s->moves;
     s->fields_unsynced = 0;
     s->checkpointing = 1;
     eng_shard_ref(s);

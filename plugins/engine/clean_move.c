@@ -167,6 +167,7 @@ static int move_apply(struct move *m, struct sx_err *err)
         s->moved_bytes +=
             (uint64_t)t->staged.columns[c].n * (t->columns[c] ? t->columns[c]->row_bytes : 0);
     s->moved_bytes += m->bytes.n;
+    s->moves++;
     eng_table_commit(t);
     eng_shard_publish(s);
     return 0;

@@ -1,22 +1,30 @@
 /* The engine's own map: which room holds what, and the structs they share.
  *
- *   plugin.c     descriptor, keys, lifecycle, dispatch of operations
- *   catalog.c    collections by name; create, drop, list; what lies in storage_path
- *   config.c     a collection's configuration: request over defaults, the echoed form, columns
- *   shard.c      one shard: open, close, waiting operations, publishing of views
- *   manifest.c   what is durable: written at a checkpoint, read at open
- *   table.c      the row table: rows, locations per column, died numbers, dead bits
- *   column.c     one vector column: its store, distance, index, node -> row
- *   schema.c     which payload indexes there are
- *   field*.c     one payload index: parts that grow, are sealed, saved, asked; part_*.c kinds of
- * values filter*.c    filters compiled and evaluated on documents; plan.c over a view, with the
- * indexes text*.c      words of texts; bm25.c texts as sparse vectors write.c      the way of a
- * write: prepare on a worker, resolve and apply on the strand change.c     one operation applied to
- * the table, from a request or from the log record.c     bodies of log records commit.c     the
- * committer: one fdatasync for all operations of all shards that are due checkpoint.c flush,
- * manifest, trim scrub.c      contents against checksums, in the background wal.c ids.c  the log
- * and the id maps op_*.c       one file per family of operations fetch.c      rows -> records
- * (payload, vectors) for replies
+ *   plugin.c      descriptor, keys, lifecycle, dispatch of operations
+ *   call.c        one operation on its way, from submit to done
+ *   catalog*.c    collections by name; create, drop, list; what lies in storage_path
+ *   alias.c       second names of collections
+ *   config.c      a collection's configuration: request over defaults, the echoed form, columns
+ *   schema.c      which vector columns and payload indexes there are
+ *   shard.c       one shard: open, close, waiting operations, publishing of views
+ *   manifest.c    what is durable: written at a checkpoint, read at open
+ *   table.c       the row table: rows, locations per column, died numbers, dead bits
+ *   column.c      one vector column: its store, distance, index, node -> row
+ *   ids*.c        the id maps
+ *   wal*.c        the log; record.c bodies of its records
+ *   write*.c      the way of a write: prepare on a worker, resolve and apply on the strand
+ *   change.c      one operation applied to the table, from a request or from the log
+ *   commit.c      the committer: one fdatasync for all operations of all shards that are due
+ *   wait.c        how long a write may wait
+ *   checkpoint.c  flush, manifest, trim
+ *   scrub.c       contents against checksums, in the background
+ *   filter*.c     filters compiled, and evaluated on documents
+ *   plan*.c       filters over a view, with the indexes; walk.c pages of ids; estimate.c figures
+ *   field*.c      one payload index: parts that grow, are sealed, saved, asked
+ *   part_*.c      parts by kind of value
+ *   text*.c       words of texts; bm25.c texts as sparse vectors; infer.c who embeds what
+ *   op_*.c        one file per family of operations
+ *   fetch.c       rows -> records (payload, vectors) for replies
  *
  * Data flows request -> op_* -> strand (change) -> log -> table -> view -> readers. Readers take a
  * view inside an epoch and never lock. Lock order: catalog, shard, committer. */
@@ -80,6 +88,8 @@ struct eng {
     struct eng_analyzer *plain_text; /* of text conditions without an index */
     uint32_t max_open;               /* shards */
     _Atomic uint32_t n_open;
+    _Atomic uint32_t wait_armed; /* of wait.c */
+    struct sx_task wait_task;
     _Atomic uint32_t is_stopping; /* the pools are about to end, or have ended */
 };
 
@@ -118,6 +128,8 @@ void eng_op_collection_get(struct eng_call *c);
 void eng_op_collection_exists(struct eng_call *c);
 void eng_op_collection_create(struct eng_call *c);
 void eng_op_collection_delete(struct eng_call *c);
+void eng_op_aliases_list(struct eng_call *c); /* of all, of one collection */
+void eng_op_aliases_update(struct eng_call *c);
 void eng_op_points_get(struct eng_call *c);
 void eng_op_scroll(struct eng_call *c);
 void eng_op_count(struct eng_call *c);

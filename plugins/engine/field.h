@@ -97,6 +97,8 @@ struct eng_field_job {
     uint32_t lo, hi; /* rows */
     void *priv;
 };
+/* [S] While held, nothing is saved: what was built may not outlive what it was built from. */
+void eng_field_hold_saves(struct eng_field *f, int is_held);
 int eng_field_next(struct eng_field *f, struct eng_fills rows, struct eng_field_job *job);
 /* BUILD: called for each row of [lo, hi) that some view may still see, in order, before run. doc.p
  * NULL = {}. Rows left out have no values and are not looked at again. */
@@ -181,6 +183,10 @@ int eng_order_create(const struct eng_field *f,
                      uint32_t n_chunks,
                      struct sx_arena *arena,
                      struct eng_order **out);
+/* Rows that the merged parts leave out, for reading documents: as eng_field_gap(), but of the parts
+ * there were when the order was created. A part may be built meanwhile. */
+int eng_order_gap(
+    const struct eng_order *o, struct eng_fills rows, uint32_t i, uint32_t *lo, uint32_t *hi);
 /* 1 and the next entry; entries of equal value come by ascending row; a row's equal values come
  * once. 0 at the end. */
 int eng_order_next(struct eng_order *o, struct eng_order_entry *e);

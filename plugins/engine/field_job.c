@@ -174,6 +174,11 @@ static int may_save(struct eng_field *f)
     return 0;
 }
 
+void eng_field_hold_saves(struct eng_field *f, int is_held)
+{
+    f->saves_held = is_held != 0;
+}
+
 int eng_field_next(struct eng_field *f, struct eng_fills rows, struct eng_field_job *job)
 {
     const struct field_list *l;
@@ -192,7 +197,7 @@ int eng_field_next(struct eng_field *f, struct eng_fills rows, struct eng_field_
     k->f = f;
     *job = (struct eng_field_job){f, 0, 0, 0, k};
     bytes = unsaved(l, &n_unsaved);
-    if (n_unsaved != 0 && !may_save(f))
+    if (n_unsaved != 0 && (f->saves_held || !may_save(f)))
         n_unsaved = 0;
     found = choose_seal(l, job, k);
     if (!found && n_unsaved != 0 && bytes >= SAVE_BYTES)

@@ -18,6 +18,8 @@ struct source {
 };
 
 struct eng_order {
+    const struct eng_field *field;
+    const struct field_list *list; /* of our epoch */
     uint32_t is_float, is_desc;
     uint32_t n, any; /* sources that are not at their end: a heap; any: `last` has been given out */
     struct eng_order_entry last;
@@ -112,6 +114,8 @@ int eng_order_create(const struct eng_field *f,
     o->heap = sx_arena_alloc(arena, (uint64_t)l->n * sizeof(o->heap[0]));
     if (o->heap == NULL)
         return SX_ENOMEM;
+    o->field = f;
+    o->list = l;
     o->is_float = f->schema->type == ENG_FIELD_FLOAT;
     o->is_desc = by->is_desc;
     for (uint32_t i = 0; i < l->n && f->ops->order != NULL; i++) {
@@ -129,6 +133,18 @@ int eng_order_create(const struct eng_field *f,
         sink(o, i);
     *out = o;
     return SX_OK;
+}
+
+int eng_order_gap(
+    const struct eng_order *o, struct eng_fills rows, uint32_t i, uint32_t *lo, uint32_t *hi)
+{
+    struct field_gaps g = {o->field, o->list, rows, 0, 0, 0};
+
+    do {
+        if (!eng_field_gap_next(&g, lo, hi))
+            return 0;
+    } while (i-- != 0);
+    return 1;
 }
 
 int eng_order_next(struct eng_order *o, struct eng_order_entry *e)

@@ -139,6 +139,7 @@ struct eng_field {
     uint32_t end;  /* behind the last committed row of the tail */
     uint32_t busy; /* a job is out, on rows [busy_lo, busy_hi) */
     uint32_t busy_lo, busy_hi;
+    uint32_t saves_held;
     uint32_t lost;                    /* files are in the way that `trash` had no memory for */
     uint32_t save_wait, save_penalty; /* calls of next() to wait after a failed save */
     struct field_trash *trash;

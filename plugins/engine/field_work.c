@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clean.h"
+#include "wait.h"
 
 #include "sextant/sx_ban.h"
 
@@ -78,6 +79,17 @@ static int build_piece(struct eng_field_work *k, uint32_t at, uint32_t end)
     return rc;
 }
 
+/* A part is right only after what it was built from: rows that died were left out, and the index
+ * itself was created. Without this a power cut could bring such a row back to life after a part
+ * that does not know it, or give the number of the index to another one beside its files. */
+static int sync_log(struct eng_shard *s, struct sx_err *err)
+{
+    int rc = eng_wal_sync(s->wal, err);
+    if (rc != 0)
+        eng_shard_stop_writes(s, err);
+    return rc;
+}
+
 static void ended(struct sx_task *task, struct sx_worker *w);
 
 static void run(struct sx_task *task, struct sx_worker *w)
@@ -88,6 +100,8 @@ static void run(struct sx_task *task, struct sx_worker *w)
     for (uint32_t at = job->lo; k->rc == 0 && job->kind == ENG_FIELD_BUILD && at < job->hi;
          at += BUILD_ROWS)
         k->rc = build_piece(k, at, job->hi - at < BUILD_ROWS ? job->hi : at + BUILD_ROWS);
+    if (job->kind == ENG_FIELD_SAVE)
+        k->rc = sync_log(k->shard, &k->err);
     if (k->rc == 0)
         k->rc = eng_field_run(job, &k->err);
     k->task.fn = ended;
@@ -104,7 +118,8 @@ static struct eng_fills rows_now(struct eng_shard *s)
 /* Answers the calls whose index is complete now, all of them when the work has failed. */
 static void answer_waiting(struct eng_shard *s, const struct sx_err *failed)
 {
-    struct eng_call **at = &s->field_waiting, *c;
+    struct eng_call **at = &s->field_waiting, *c, *ready = NULL, *next;
+    pthread_mutex_lock(&s->lock);
     while ((c = *at) != NULL) {
         const struct sx_args_field *a = c->op->args;
         const struct eng_field_schema *f = eng_schema_find(s->table.schema, &a->field);
@@ -114,8 +129,15 @@ static void answer_waiting(struct eng_shard *s, const struct sx_err *failed)
             continue;
         }
         *at = c->next;
+        c->next = ready;
+        ready = c;
+    }
+    pthread_mutex_unlock(&s->lock);
+    for (c = ready; c; c = next) {
+        const struct sx_args_field *a = c->op->args;
+        next = c->next;
         c->next = NULL;
-        if (f && failed) {
+        if (failed && eng_schema_find(s->table.schema, &a->field)) {
             c->err = *failed;
             eng_call_fail_err(c);
         } else { /* its record is durable only now, or is synced with the next ones */
@@ -136,6 +158,8 @@ static void ended(struct sx_task *task, struct sx_worker *w)
         if (k->rc == SX_ECORRUPT)
             eng_shard_damaged(s, &k->err);
     }
+    if (k->job.kind == ENG_FIELD_BUILD)
+        s->moves_built = s->moves;
     eng_field_done(&k->job, k->rc);
     s->field_work = NULL;
     if (k->drop_after)
@@ -159,6 +183,10 @@ void eng_field_work_consider(struct eng_shard *s)
     if (s->field_work || list->n_fields == 0 || !s->strand ||
         atomic_load_explicit(&e->is_stopping, memory_order_acquire))
         return;
+    /* A build leaves out rows that have died by a move, and no log knows of moves: until a
+     * checkpoint does, a crash may bring such a row back to life. */
+    for (i = 0; i < list->n_fields; i++)
+        eng_field_hold_saves(list->fields[i]->field, s->moves_built > s->moves_saved);
     for (i = 0; i < list->n_fields; i++) {
         if (eng_field_next(list->fields[i]->field, rows_now(s), &job))
             break;
@@ -198,8 +226,11 @@ int eng_field_work_wait(struct eng_shard *s, struct eng_call *c, const struct sx
     uint32_t lo, hi;
     if (!f || !eng_field_gap(f->field, rows_now(s), 0, &lo, &hi))
         return 0;
+    pthread_mutex_lock(&s->lock);
     c->next = s->field_waiting;
     s->field_waiting = c;
+    pthread_mutex_unlock(&s->lock);
+    eng_wait_begun(s->eng);
     eng_field_work_consider(s);
     return 1;
 }

@@ -1,8 +1,9 @@
-/* Operations on collections: list, info, exists, create, delete. */
+/* Operations on collections: list, info, exists, create, delete; aliases. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "alias.h"
 #include "catalog.h"
 #include "schema.h"
 
@@ -307,6 +308,37 @@ void eng_op_collection_delete(struct eng_call *c)
         return;
     }
     c->task.fn = delete_run;
+    c->task.arg = c;
+    c->eng->exec->blocking(&c->task);
+}
+
+void eng_op_aliases_list(struct eng_call *c)
+{
+    struct sx_docb b;
+    struct sx_str of = c->op->collection;
+    if (c->op->code == SX_OP_ALIASES_LIST)
+        of.p = NULL;
+    sx_docb_init(&b, c->eng->mem, 0);
+    eng_aliases_list(c->eng->catalog, of, &b);
+    reply_doc(c, &b);
+}
+
+static void aliases_run(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_call *c = task->arg;
+    (void)w;
+    if (eng_aliases_update(c->eng->catalog, sx_doc_get(c->op->body, "actions"), &c->err) != 0) {
+        eng_call_fail_err(c);
+        return;
+    }
+    c->reply.kind = SX_R_BOOL;
+    c->reply.u.boolean = 1;
+    eng_call_finish(c);
+}
+
+void eng_op_aliases_update(struct eng_call *c)
+{
+    c->task.fn = aliases_run;
     c->task.arg = c;
     c->eng->exec->blocking(&c->task);
 }

@@ -80,12 +80,13 @@ static void extra_sort(struct extra *x)
 static int collect_extra(struct eng_call *c,
                          const struct eng_reader *r,
                          struct eng_plan *plan,
+                         const struct eng_order *order,
                          struct extra *x)
 {
     const struct sx_provider *bp = c->shard->table.blobs_p;
     uint32_t lo, hi;
     struct eng_fills rows = {r->v->fill, r->v->n_chunks, 0};
-    for (uint32_t i = 0; eng_field_gap(x->f->field, rows, i, &lo, &hi); i++) {
+    for (uint32_t i = 0; eng_order_gap(order, rows, i, &lo, &hi); i++) {
         for (uint32_t row = lo; row < hi; row++) {
             if (!eng_reader_knows(r, row) || !eng_reader_alive(r, row))
                 continue;
@@ -116,9 +117,9 @@ static int by_value(struct eng_call *c,
     struct eng_order *order = NULL;
     struct eng_order_entry e, *found = NULL;
     uint64_t n = 0, cap = 0;
-    int rc = collect_extra(c, r, plan, &x);
+    int rc = eng_order_create(f->field, a->order_by, r->v->fill, r->v->n_chunks, arena, &order);
     if (rc == 0)
-        rc = eng_order_create(f->field, a->order_by, r->v->fill, r->v->n_chunks, arena, &order);
+        rc = collect_extra(c, r, plan, order, &x);
     int more = rc == 0 && eng_order_next(order, &e);
     while (rc == 0 && n < a->limit && (more || x.at < x.n)) {
         int is_extra = x.at < x.n && (!more || is_before(&x, &x.e[x.at], &e));

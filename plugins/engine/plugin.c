@@ -158,6 +158,11 @@ static void (*handler(uint32_t code))(struct eng_call *)
         return eng_op_collection_create;
     case SX_OP_COLLECTION_DELETE:
         return eng_op_collection_delete;
+    case SX_OP_ALIASES_LIST:
+    case SX_OP_COLLECTION_ALIASES:
+        return eng_op_aliases_list;
+    case SX_OP_ALIASES_UPDATE:
+        return eng_op_aliases_update;
     case SX_OP_POINT_GET:
     case SX_OP_POINTS_GET:
         return eng_op_points_get;

@@ -4,6 +4,7 @@
 #include "catalog.h"
 #include "clean.h"
 #include "field_work.h"
+#include "wait.h"
 
 #include "sextant/sx_ban.h"
 
@@ -229,6 +230,8 @@ static int shard_open(struct eng_shard *s, struct sx_err *err)
         return rc;
     s->checkpoint = m.operation;
     s->generation = m.generation;
+    s->moves = s->moves_saved = s->moves_built = 0;
+    s->clean_next = 0;
     rc = open_tables(s, &m, err);
     if (rc == 0)
         rc = eng_ids_create(e->mem, e->epoch, row_id, t, &t->ids);
@@ -557,6 +560,7 @@ void eng_shard_written(struct eng_shard *s, struct eng_call *c, int wait)
         *s->unsynced_end = c;
         s->unsynced_end = &c->next;
         pthread_mutex_unlock(&s->lock);
+        eng_wait_begun(s->eng);
         eng_committer_due(s->eng->committer, s);
     }
     eng_checkpoint_consider(s);

@@ -71,13 +71,16 @@ struct eng_shard {
     struct eng_column *column_added;
     struct eng_gone_column *column_gone, *columns_gone; /* being staged; waiting to be closed */
     struct eng_field_work *field_work;
-    struct eng_call *field_waiting;
+    struct eng_call *field_waiting; /* guarded by lock */
 
     struct eng_clean *clean;  /* S: a pass under way; see clean.h */
     uint32_t no_cleaning;     /* S: the last checkpoint is being made */
     uint32_t fields_unsynced; /* S: files of payload indexes went for numbers that come back */
     uint64_t clean_next;      /* S: not before so many bytes are garbage */
     uint64_t moved_bytes;     /* S: written by moves since the shard was opened */
+    /* S: changes that were moves; those in the last durable checkpoint; those before the last build
+     * of a part of a payload index. */
+    uint64_t moves, moves_saved, moves_built;
 
     /* Checkpoints: see checkpoint.c. */
     uint64_t checkpoint;    /* S: operation number of the last durable manifest */

@@ -439,7 +439,17 @@ static void test_overwritten(void **state)
         }
         if (i % (ROUNDS / (RESTARTS + 1)) == ROUNDS / (RESTARTS + 1) - 1) {
             check_all(&f);
-            fx_stop(&f, random_below(2) == 0);
+            for (uint32_t k = random_below(3) * 4; k > 0; k--) {
+                if (k == 3) { /* built while rows move, and perhaps saved */
+                    index_op(&f, SX_OP_INDEX_DELETE, "v", NULL);
+                    index_op(&f, SX_OP_INDEX_CREATE, "v", "integer");
+                }
+                if (n_points == IDS)
+                    upsert(&f, random_below(IDS), n);
+                for (uint32_t turns = 0; turns < 3; turns++)
+                    sx_loops_turn(2);
+            }
+            fx_stop(&f, random_below(3) == 0);
             fx_start(&f, "mmap");
             check_all(&f);
         }
