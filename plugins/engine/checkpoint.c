@@ -16,7 +16,7 @@
 
 #include "sextant/sx_ban.h"
 
-#define FULL_LOG_BYTES (1u << 20) /* of log, when the disk is full: see reserve.h */
+#define FULL_LOG_BYTES (256u << 10) /* of log, when the disk is full: see reserve.h */
 
 struct checkpoint {
     struct eng_shard *shard;

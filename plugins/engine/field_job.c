@@ -287,11 +287,14 @@ int eng_field_build_add(struct eng_field_job *job,
 static int run_save(struct field_job *k, struct sx_err *err)
 {
     const struct eng_field *f = k->f;
-    int rc = eng_reserve_check(f->eng->reserve, err);
+    int rc = SX_OK;
 
     for (const struct field_trash *t = k->trash; t != NULL && rc == SX_OK; t = t->next)
         rc = eng_field_unlink(f, t->lo, err);
     for (uint32_t i = 0; i < k->n_saving && rc == SX_OK; i++) {
+        rc = eng_reserve_check(f->eng->reserve, err);
+        if (rc != SX_OK)
+            break;
         rc = eng_field_save(f, k->saving[i], &k->made[i], err);
         k->n_made = i + 1;
     }

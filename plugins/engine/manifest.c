@@ -73,6 +73,8 @@ static int write_whole(struct eng *e,
     e->io->close(f);
     if (rc == 0)
         rc = e->io->rename(dir, tmp, dir, name, err);
+    else /* the disk may be full, and half a file is in the way of the next */
+        (void)e->io->unlink(dir, tmp, NULL);
     if (rc == 0)
         rc = e->io->dir_sync(dir, err);
     return rc;

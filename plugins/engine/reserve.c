@@ -19,7 +19,10 @@ struct eng_reserve {
 static int take(struct eng_reserve *r, struct sx_err *err)
 {
     const struct sx_io *io = r->eng->io;
-    int rc = io->allocate(r->file, 0, RESERVE_BYTES, err);
+    /* Twice as much, or what was given up a moment ago would be taken back before it was used. */
+    int rc = io->allocate(r->file, 0, 2 * RESERVE_BYTES, err);
+    if (rc == 0)
+        rc = io->truncate(r->file, RESERVE_BYTES, err);
     if (rc != 0) /* a part may have been had */
         (void)io->truncate(r->file, 0, NULL);
     else

@@ -15,7 +15,7 @@
 
 #include "sextant/sx_ban.h"
 
-#define WAL_SHORT (256u << 10)
+#define WAL_SHORT (128u << 10)
 
 void eng_wal_seg_name(uint64_t first, char out[ENG_WAL_NAME])
 {
