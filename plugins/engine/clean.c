@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "reserve.h"
 #include "schema.h"
 
 #include "sextant/sx_ban.h"
@@ -134,13 +135,18 @@ static uint32_t choose(struct eng_units *u, uint32_t entry)
     return n;
 }
 
-static uint64_t all_bytes(struct eng_shard *s)
+/* Bytes of all stores, and of what nobody needs in them. */
+static uint64_t all_garbage(struct eng_shard *s, uint64_t *bytes)
 {
     struct eng_units *u;
     uint64_t n = 0;
     uint32_t entry;
-    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++)
-        n += bytes_of(u, entry);
+    *bytes = 0;
+    for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++) {
+        uint64_t all = bytes_of(u, entry), live = live_of(u, entry);
+        *bytes += all;
+        n += all > live ? all - live : 0; /* averages may say more than there is */
+    }
     return n;
 }
 
@@ -181,12 +187,12 @@ static void finish(struct eng_clean *k)
     eng_shard_unref(s);
 }
 
-/* Nothing was gained, or something is in the way: not again before the shard has grown. */
+/* Nothing was gained, or something is in the way: not again before there is more to be gained. */
 static void give_up(struct eng_clean *k, int rc, const struct sx_err *err)
 {
     struct eng_shard *s = k->shard;
-    uint64_t bytes = all_bytes(s);
-    s->clean_next = bytes + bytes / 64 + FLOOR_BYTES / 4;
+    uint64_t bytes, garbage = all_garbage(s, &bytes);
+    s->clean_next = garbage + bytes / 64 + FLOOR_BYTES / 4;
     if (rc != 0)
         sx_log(s->eng->host, SX_LOG_WARN, "clean", "cleaning was put off: %s", err->msg);
     finish(k);
@@ -254,6 +260,9 @@ static int sweep(struct eng_clean *k, struct sx_err *err)
     struct eng_table *t = &s->table;
     uint64_t t0 = s->eng->time->mono_ns();
     uint32_t moves = 0, looked = 0;
+    int rc = eng_reserve_check(s->eng->reserve, err); /* moves take space before they give some */
+    if (rc != 0)
+        return rc;
     while (k->at < k->end && moves < SLICE_MOVES && looked < SLICE_ROWS) {
         const struct eng_unit *u = &t->chunks.at[k->at >> SX_CHUNK_SHIFT];
         uint32_t before = k->at;
@@ -433,8 +442,9 @@ void eng_clean_consider(struct eng_shard *s)
 {
     struct eng *e = s->eng;
     struct eng_units *u;
+    uint64_t bytes;
     uint32_t entry, n = 0;
-    if (s->clean || s->no_cleaning || !is_needed(s) || all_bytes(s) < s->clean_next ||
+    if (s->clean || s->no_cleaning || !is_needed(s) || all_garbage(s, &bytes) < s->clean_next ||
         eng_clean_wants_checkpoint(s) ||
         atomic_load_explicit(&e->is_stopping, memory_order_acquire))
         return;
