@@ -17,7 +17,7 @@ extern "C" {
 #else
 #define SX_CHUNK_SHIFT 16u /* rows per chunk: one roaring container */
 #endif
-#define SX_CHUNK_ROWS  (1u << SX_CHUNK_SHIFT)
+#define SX_CHUNK_ROWS (1u << SX_CHUNK_SHIFT)
 
 /* Fixed-stride rows in chunks that never move. Row r = chunks[r >> shift] + (r & mask) * stride.
  * A chunk may be NULL (removed: no live row). One more load than a flat base costs 0.0-0.4 ns per
@@ -70,8 +70,9 @@ struct sx_scorer {
 /* Visibility of one reader. fill: per row chunk, how many rows of it this view knows (65 536, a
  * part, or 0: chunk numbers come back, so one end mark would not do). dead/allowed: bits by row,
  * words read with relaxed atomics; allowed NULL = no filter. row_of: u32 per node, UINT32_MAX = the
- * node stands for no row and is passed over; NULL = node is row. A node whose row lies at or beyond its chunk's fill is handed back unjudged: the engine
- * follows "previous row" to the version this view may see. */
+ * node stands for no row and is passed over; NULL = node is row. A node whose row lies at or beyond
+ * its chunk's fill is handed back unjudged: the engine follows "previous row" to the version this
+ * view may see. */
 struct sx_view {
     uint32_t size, n_chunks;
     const uint32_t *fill;
