@@ -153,7 +153,7 @@ void eng_scrub_wake(struct eng_scrub *k); /* [A] a shard has been opened */
 /* manifest.c: what is durable of a shard. */
 struct eng_manifest {
     uint64_t generation, operation, n_dead;
-    struct sx_doc schema; /* of eng_schema_save(), owned; p NULL = none */
+    struct sx_doc schema; /* of eng_schema_save(), owned */
     struct sx_store_mark rows;
     struct sx_blobs_mark payload;
     uint32_t n_columns, pad;

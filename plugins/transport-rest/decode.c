@@ -16,6 +16,7 @@ static const struct {
     {SX_OP_COLLECTION_CREATE, 0, rest_decode_create},
     {SX_OP_COLLECTION_UPDATE, 0, rest_decode_update},
     {SX_OP_ALIASES_UPDATE, 0, rest_decode_aliases},
+    {SX_OP_QUOTAS_SET, 0, rest_decode_quotas},
     {SX_OP_INDEX_CREATE, 0, rest_decode_index},
     {SX_OP_VECTOR_NAME_CREATE, 0, rest_decode_vector_name},
     {SX_OP_POINTS_UPSERT, 0, rest_decode_upsert},
