@@ -142,5 +142,6 @@ void eng_op_index_create(struct eng_call *c);
 void eng_op_index_delete(struct eng_call *c);
 void eng_op_vector_name(struct eng_call *c);
 void eng_op_facet(struct eng_call *c);
+void eng_op_explain(struct eng_call *c);
 
 #endif

@@ -188,6 +188,8 @@ static void (*handler(uint32_t code))(struct eng_call *)
     case SX_OP_SEARCH:
     case SX_OP_SEARCH_BATCH:
         return eng_op_query;
+    case SX_OP_EXPLAIN:
+        return eng_op_explain;
     case SX_OP_FACET:
         return eng_op_facet;
     case SX_OP_POINTS_UPSERT:

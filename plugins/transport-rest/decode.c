@@ -31,6 +31,7 @@ static const struct {
     {SX_OP_POINTS_GET, 0, rest_decode_get},
     {SX_OP_SCROLL, 0, rest_decode_scroll},
     {SX_OP_COUNT, 0, rest_decode_count},
+    {SX_OP_EXPLAIN, 0, rest_decode_count},
     {SX_OP_FACET, 0, rest_decode_facet},
     {SX_OP_QUERY, 0, rest_decode_query},
     {SX_OP_QUERY_BATCH, 0, rest_decode_query_batch},
