@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "catalog_priv.h"
+#include "small_file.h"
 
 #include "sextant/sx_ban.h"
 
@@ -120,63 +121,11 @@ table_copy(const struct sx_mem *mem, struct eng_alias_table *to, const struct en
 /* --- the file ------------------------------------------------------------------------------------
  */
 
-static int write_whole(struct eng *e,
-                       struct sx_dir *dir,
-                       const char *name,
-                       const void *p,
-                       uint64_t n,
-                       struct sx_err *err)
-{
-    struct sx_file *f = NULL;
-    int rc = e->io->open(dir, name, SX_IO_CREATE | SX_IO_WRITE, &f, err);
-    if (rc != 0)
-        return rc;
-    rc = e->io->truncate(f, 0, err);
-    if (rc == 0)
-        rc = e->io->pwrite(f, p, n, 0, err);
-    if (rc == 0)
-        rc = e->io->datasync(f, err);
-    e->io->close(f);
-    return rc;
-}
-
-/* The text in the arena; ENOTFOUND when there is no file. */
-static int read_whole(struct eng *e,
-                      struct sx_dir *dir,
-                      const char *name,
-                      uint64_t most,
-                      struct sx_arena *arena,
-                      struct sx_str *out,
-                      struct sx_err *err)
-{
-    struct sx_file *f = NULL;
-    int rc = e->io->open(dir, name, SX_IO_READ, &f, err);
-    if (rc != 0)
-        return rc;
-    int64_t n = e->io->length(f, err);
-    char *text = n >= 0 && (uint64_t)n <= most ? sx_arena_alloc(arena, (uint64_t)n + 1) : NULL;
-    if (n < 0)
-        rc = (int)n;
-    else if ((uint64_t)n > most)
-        rc = sx_err_set(err, SX_ECORRUPT, "aliases/%s: too long", name);
-    else if (!text)
-        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
-    else if (e->io->pread(f, text, (uint64_t)n, 0, err) != n)
-        rc = sx_err_set(err, SX_EIO, "aliases/%s: cannot be read", name);
-    e->io->close(f);
-    if (rc == 0)
-        *out = (struct sx_str){text, (uint32_t)n, 0};
-    return rc;
-}
-
 static int write_sums(struct eng *e, struct eng_aliases *a, uint32_t next, struct sx_err *err)
 {
     char text[32];
     int n = snprintf(text, sizeof(text), "%08x %08x\n", a->sum, next);
-    int rc = write_whole(e, a->dir, "data.sum.new", text, (uint64_t)n, err);
-    if (rc == 0)
-        rc = e->io->rename(a->dir, "data.sum.new", a->dir, "data.sum", err);
-    return rc == 0 ? e->io->dir_sync(a->dir, err) : rc;
+    return eng_small_file_replace(e, a->dir, "data.sum", text, (uint64_t)n, err);
 }
 
 static int write_table(struct eng *e,
@@ -204,11 +153,7 @@ static int write_table(struct eng *e,
     if (rc == 0)
         rc = write_sums(e, a, sum, err);
     if (rc == 0)
-        rc = write_whole(e, a->dir, "data.json.new", text.p, text.n, err);
-    if (rc == 0)
-        rc = e->io->rename(a->dir, "data.json.new", a->dir, "data.json", err);
-    if (rc == 0)
-        rc = e->io->dir_sync(a->dir, err);
+        rc = eng_small_file_replace(e, a->dir, "data.json", text.p, text.n, err);
     if (rc == 0)
         a->sum = sum;
     sx_buf_fini(&text);
@@ -219,7 +164,7 @@ static int is_expected(struct eng *e, struct eng_aliases *a, struct sx_arena *ar
 {
     struct sx_str s = {NULL, 0, 0};
     char hex[9];
-    if (read_whole(e, a->dir, "data.sum", 64, arena, &s, NULL) != 0)
+    if (eng_small_file_read(e, a->dir, "data.sum", 64, arena, &s, NULL) != 0)
         return 1; /* none: brought by hand */
     snprintf(hex, sizeof(hex), "%08x", sum);
     return s.n == 18 && (!memcmp(s.p, hex, 8) || !memcmp(s.p + 9, hex, 8));
@@ -229,21 +174,17 @@ static int
 parse(struct eng_catalog *c, struct sx_str text, struct sx_arena *arena, struct sx_err *err)
 {
     struct eng *e = c->eng;
-    struct sx_json j;
-    struct sx_docb b;
     struct sx_doc d = {NULL, 0, 0};
-    sx_json_init(&j, text.p, text.n, arena);
-    sx_docb_init(&b, e->mem, 0);
-    if (sx_json_doc(&j, &b) == 0 && sx_json_end(&j) == 0)
-        d = sx_docb_end_arena(&b, arena);
-    sx_docb_fini(&b);
+    int rc = eng_small_file_parse(e, "data.json", text, arena, &d, err);
+    if (rc != 0)
+        return rc;
     if (sx_doc_type(d) != SX_DOC_OBJ)
-        return sx_err_set(err, SX_ECORRUPT, "aliases/data.json: malformed");
+        return sx_err_set(err, SX_ECORRUPT, "data.json: malformed");
     for (uint32_t i = 0; i < sx_doc_count(d); i++) {
         struct sx_str name;
         struct sx_str collection = sx_doc_str(sx_doc_member(d, i, &name));
         if (!collection.p)
-            return sx_err_set(err, SX_ECORRUPT, "aliases/data.json: malformed");
+            return sx_err_set(err, SX_ECORRUPT, "data.json: malformed");
         if (!eng_catalog_lookup(c, collection)) {
             sx_log(e->host, SX_LOG_WARN, "catalog", "alias %.*s of a collection that is gone",
                    (int)(name.n > 200 ? 200 : name.n), name.p);
@@ -269,13 +210,13 @@ int eng_aliases_open(struct eng_catalog *c, struct sx_err *err)
     if (rc != 0)
         return rc;
     sx_arena_init(&arena, e->mem, 0);
-    rc = read_whole(e, a->dir, "data.json", FILE_MAX, &arena, &text, &cause);
+    rc = eng_small_file_read(e, a->dir, "data.json", FILE_MAX, &arena, &text, &cause);
     if (rc == SX_ENOTFOUND)
         rc = 0; /* none yet, which the sums must allow */
     if (rc == 0) {
         a->sum = sx_crc32c(0, text.p, text.n);
         if (!is_expected(e, a, &arena, a->sum))
-            rc = sx_err_set(&cause, SX_ECORRUPT, "aliases/data.json: checksum mismatch");
+            rc = sx_err_set(&cause, SX_ECORRUPT, "data.json: checksum mismatch");
         else if (text.n)
             rc = parse(c, text, &arena, &cause);
     }
@@ -284,6 +225,7 @@ int eng_aliases_open(struct eng_catalog *c, struct sx_err *err)
         return sx_err_set(err, rc, "out of memory");
     if (rc != 0) {
         table_clear(e->mem, &a->now);
+        sx_err_wrap(&cause, "aliases");
         a->cause = cause;
         a->cause.code = rc;
         sx_log(e->host, SX_LOG_ERROR, "catalog", "%s: there are no aliases", cause.msg);

@@ -260,11 +260,9 @@ static int make_files(struct eng_catalog *c,
     if (rc == 0)
         rc = eng_shard_format(e, cf, &col->id, shard, err);
     if (rc == 0)
-        rc = eng_catalog_file_write(e, dir, col, cf->doc, err);
-    if (rc == 0)
         rc = e->io->dir_sync(shard, err);
     if (rc == 0)
-        rc = e->io->dir_sync(dir, err);
+        rc = eng_catalog_file_write(e, dir, col, cf, err);
     if (shard)
         e->io->dir_close(shard);
     if (dir)
@@ -275,17 +273,6 @@ static int make_files(struct eng_catalog *c,
         rc = e->io->dir_sync(c->collections, err);
     if (rc != 0)
         (void)e->io->remove_tree(c->tmp, hex, NULL);
-    return rc;
-}
-
-static int attach_shard(struct eng_catalog *c,
-                        struct eng_collection *col,
-                        struct eng_config *cf,
-                        struct sx_err *err)
-{
-    int rc = eng_shard_create(c->eng, cf, &col->id, c->collections, col->folder, &col->shard, err);
-    if (rc == 0)
-        col->config = cf;
     return rc;
 }
 
@@ -310,7 +297,7 @@ int eng_catalog_make(struct eng_catalog *c,
         folder_of(col);
         rc = make_files(c, col, cf, err);
         if (rc == 0)
-            rc = attach_shard(c, col, cf, err);
+            rc = eng_shard_create(e, cf, &col->id, c->collections, col->folder, &col->shard, err);
         if (rc != 0)
             eng_config_destroy(e, cf);
     }
@@ -321,6 +308,21 @@ int eng_catalog_make(struct eng_catalog *c,
     pthread_mutex_unlock(&c->lock);
     if (rc != 0)
         eng_collection_unref(col); /* the map's */
+    return rc;
+}
+
+int eng_catalog_save_config(struct eng_catalog *c,
+                            const struct eng_collection *col,
+                            const struct eng_config *config,
+                            struct sx_err *err)
+{
+    struct eng *e = c->eng;
+    struct sx_dir *dir = NULL;
+    int rc = e->io->dir_open(c->collections, col->folder, SX_IO_READ, &dir, err);
+    if (rc != 0)
+        return rc;
+    rc = eng_catalog_file_write(e, dir, col, config, err);
+    e->io->dir_close(dir);
     return rc;
 }
 
@@ -427,14 +429,16 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
             snprintf(col->folder, sizeof(col->folder), "%s", folder);
         }
     }
-    sx_arena_fini(&arena);
     if (rc == 0) {
         rc = eng_config_parse(e, config, &cf, &err);
         if (rc != 0)
             e->mem->release(e->mem, (void *)(uintptr_t)config.p);
+        else if ((rc = eng_config_load_ids(cf, sx_doc_get(d, "columns"), &err)) != 0)
+            eng_config_destroy(e, cf);
     }
+    sx_arena_fini(&arena);
     if (rc == 0) {
-        rc = attach_shard(c, col, cf, &err);
+        rc = eng_shard_create(e, cf, &col->id, c->collections, col->folder, &col->shard, &err);
         if (rc != 0)
             eng_config_destroy(e, cf);
     }
@@ -477,6 +481,7 @@ int eng_catalog_open(struct eng *e, struct eng_catalog **out, struct sx_err *err
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     c->eng = e;
     c->last = &c->first;
+    c->patches_end = &c->patches;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->idle, NULL);
     pthread_mutex_init(&c->aliases.writer, NULL);

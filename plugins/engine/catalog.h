@@ -23,8 +23,7 @@ struct eng_collection {
     uint32_t busy;      /* being made: not found yet, but the name is taken */
     struct sx_str name; /* owned */
     char folder[256];
-    struct eng_config *config; /* the shard's; NULL when config.json is damaged */
-    struct eng_shard *shard;   /* NULL when damaged */
+    struct eng_shard *shard; /* NULL when damaged */
     struct sx_err cause;
     uint64_t created_ns; /* wall clock, 0 = not recorded */
     struct sx_store_id id;
@@ -59,6 +58,11 @@ int eng_catalog_make(struct eng_catalog *c,
                      struct eng_collection *col,
                      struct sx_doc config,
                      struct sx_err *err);
+/* [blocking] config.json anew; not while the collection is being dropped. */
+int eng_catalog_save_config(struct eng_catalog *c,
+                            const struct eng_collection *col,
+                            const struct eng_config *config,
+                            struct sx_err *err);
 /* [A] Takes the collection out of the map; NULL when there is none of that name. */
 struct eng_collection *eng_catalog_take(struct eng_catalog *c, struct sx_str name);
 /* [blocking] Makes a taken collection's end durable; consumes the reference. */

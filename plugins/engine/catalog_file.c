@@ -1,16 +1,17 @@
 /* config.json: a collection's configuration, name, uuid and time of creation, with a checksum at
- * the end of the text. Written once, when the collection is made, and read at start.
+ * the end of the text. Written when the collection is made and by every PATCH, each time whole and
+ * put in the old one's place by a rename; read at start.
  *
  * Threads: the blocking pool, and the main thread at start. */
 #include <stdio.h>
 #include <string.h>
 
 #include "catalog_priv.h"
+#include "small_file.h"
 
 #include "sextant/sx_ban.h"
 
-#define CONFIG_MAX   (8u << 20)
-#define CHECKSUM_KEY ",\"checksum\":\""
+#define CONFIG_MAX (8u << 20)
 
 static void put_time(struct sx_docb *b, uint64_t ns)
 {
@@ -21,12 +22,11 @@ static void put_time(struct sx_docb *b, uint64_t ns)
 int eng_catalog_file_write(struct eng *e,
                            struct sx_dir *dir,
                            const struct eng_collection *col,
-                           struct sx_doc config,
+                           const struct eng_config *config,
                            struct sx_err *err)
 {
     struct sx_docb b;
     struct sx_buf text;
-    struct sx_file *f = NULL;
     struct sx_id id = {0, 0, SX_ID_UUID, 0};
     char uuid[37];
     for (int i = 0; i < 8; i++) {
@@ -38,12 +38,13 @@ int eng_catalog_file_write(struct eng *e,
     sx_docb_init(&b, e->mem, 0);
     sx_buf_init(&text, e->mem);
     sx_docb_obj(&b);
-    for (uint32_t i = 0; i < sx_doc_count(config); i++) {
+    for (uint32_t i = 0; i < sx_doc_count(config->doc); i++) {
         struct sx_str key;
-        struct sx_doc v = sx_doc_member(config, i, &key);
+        struct sx_doc v = sx_doc_member(config->doc, i, &key);
         sx_docb_key(&b, key.p, key.n);
         sx_docb_doc(&b, v);
     }
+    eng_config_save_ids(config, &b);
     sx_docb_ckey(&b, "uuid");
     sx_docb_cstr(&b, uuid);
     sx_docb_ckey(&b, "name");
@@ -53,20 +54,10 @@ int eng_catalog_file_write(struct eng *e,
     struct sx_doc d = sx_docb_end(&b);
     if (d.p)
         sx_jsonw_doc(&text, d);
-    int rc = 0;
-    if (!d.p || text.failed || text.n < 2) {
-        rc = sx_err_set(err, SX_ENOMEM, "out of memory");
-    } else {
-        text.n--; /* the closing brace comes after the checksum */
-        sx_buf_printf(&text, CHECKSUM_KEY "%08x\"}", sx_crc32c(0, text.p, text.n));
-        rc = e->io->open(dir, "config.json", SX_IO_CREATE | SX_IO_WRITE, &f, err);
-    }
-    if (rc == 0) {
-        rc = e->io->pwrite(f, text.p, text.n, 0, err);
-        if (rc == 0)
-            rc = e->io->datasync(f, err);
-        e->io->close(f);
-    }
+    eng_small_file_seal(&text);
+    int rc = d.p && !text.failed
+                 ? eng_small_file_replace(e, dir, "config.json", text.p, text.n, err)
+                 : sx_err_set(err, SX_ENOMEM, "out of memory");
     sx_buf_fini(&text);
     sx_docb_fini(&b);
     return rc;
@@ -96,6 +87,7 @@ int eng_catalog_file_split(struct eng *e,
         struct sx_doc v = sx_doc_member(d, i, &key);
         if ((key.n == 4 && (!memcmp(key.p, "uuid", 4) || !memcmp(key.p, "name", 4))) ||
             (key.n == 8 && !memcmp(key.p, "checksum", 8)) ||
+            (key.n == 7 && !memcmp(key.p, "columns", 7)) ||
             (key.n == 13 && !memcmp(key.p, "created_at_ns", 13)))
             continue;
         sx_docb_key(&b, key.p, key.n);
@@ -119,42 +111,9 @@ int eng_catalog_file_read(struct eng *e,
                           struct sx_doc *out,
                           struct sx_err *err)
 {
-    struct sx_file *f = NULL;
-    int rc = e->io->open(dir, "config.json", SX_IO_READ, &f, err);
-    if (rc != 0)
-        return rc;
-    int64_t n = e->io->length(f, err);
-    char *text = n >= 0 && n <= (int64_t)CONFIG_MAX ? sx_arena_alloc(arena, (uint64_t)n + 1) : NULL;
-    if (n > (int64_t)CONFIG_MAX)
-        rc = sx_err_set(err, SX_ECORRUPT, "config.json: too long");
-    else if (n < 0 || !text)
-        rc = n < 0 ? (int)n : sx_err_set(err, SX_ENOMEM, "out of memory");
-    else if (e->io->pread(f, text, (uint64_t)n, 0, err) != n)
-        rc = sx_err_set(err, SX_EIO, "config.json: cannot be read");
-    e->io->close(f);
-    if (rc != 0)
-        return rc;
-
-    const uint64_t tail = sizeof(CHECKSUM_KEY) - 1 + 8 + 2;
-    char want[32];
-    if ((uint64_t)n < tail)
-        return sx_err_set(err, SX_ECORRUPT, "config.json: cut at offset %lld", (long long)n);
-    uint64_t body = (uint64_t)n - tail;
-    snprintf(want, sizeof(want), CHECKSUM_KEY "%08x\"}", sx_crc32c(0, text, body));
-    if (memcmp(text + body, want, tail) != 0)
-        return sx_err_set(err, SX_ECORRUPT, "config.json: checksum mismatch at offset 0");
-    struct sx_json j;
-    struct sx_docb b;
-    sx_json_init(&j, text, (uint64_t)n, arena);
-    sx_docb_init(&b, e->mem, 0);
-    rc = sx_json_doc(&j, &b) == 0 && sx_json_end(&j) == 0
-             ? 0
-             : sx_err_set(err, SX_ECORRUPT, "config.json: malformed");
-    if (rc == 0) {
-        *out = sx_docb_end_arena(&b, arena);
-        if (!out->p)
-            rc = sx_err_set(err, SX_ENOMEM, "out of memory");
-    }
-    sx_docb_fini(&b);
-    return rc;
+    struct sx_str text;
+    int rc = eng_small_file_read(e, dir, "config.json", CONFIG_MAX, arena, &text, err);
+    if (rc == 0)
+        rc = eng_small_file_sealed("config.json", text, err);
+    return rc == 0 ? eng_small_file_parse(e, "config.json", text, arena, out, err) : rc;
 }

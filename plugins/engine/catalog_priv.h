@@ -16,6 +16,7 @@ struct eng_catalog {
     uint32_t n, closing; /* closing: final checkpoints that are not done */
     struct sx_dir *root, *collections, *tmp, *deleted;
     struct eng_aliases aliases;
+    struct eng_call *patches, **patches_end; /* the first is at work; see op_patch.c */
     struct sx_task tick;
     _Atomic uint32_t tick_armed;
 };
@@ -23,13 +24,13 @@ struct eng_catalog {
 /* With the lock held: the collection of exactly this name, also while it is being made. */
 struct eng_collection *eng_catalog_lookup(struct eng_catalog *c, struct sx_str name);
 
-/* catalog_file.c [blocking]. write: the file config.json of a new collection. read: *out is the
+/* catalog_file.c [blocking]. write: config.json, durable when it returns. read: *out is the
  * checked text as a document in the arena. split: the canonical configuration (owned by the caller)
  * without what only the file holds, which goes to *col. */
 int eng_catalog_file_write(struct eng *e,
                            struct sx_dir *dir,
                            const struct eng_collection *col,
-                           struct sx_doc config,
+                           const struct eng_config *config,
                            struct sx_err *err);
 int eng_catalog_file_read(struct eng *e,
                           struct sx_dir *dir,

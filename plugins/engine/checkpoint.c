@@ -185,28 +185,6 @@ static int collect_absent(struct eng_shard *s, struct eng_manifest *m)
     return rc;
 }
 
-static int collect_schema(struct eng_shard *s, struct eng_manifest *m)
-{
-    struct eng *e = s->eng;
-    struct sx_docb b;
-    int rc = 0;
-    /* Never had an index, and the vectors it was created with. */
-    if (s->table.schema->next_id == 0 && s->table.schema->config == s->config)
-        return 0;
-    sx_docb_init(&b, e->mem, 0);
-    eng_schema_save(s->table.schema, &b);
-    struct sx_doc d = sx_docb_end(&b);
-    uint8_t *copy = d.p ? e->mem->alloc(e->mem, d.n) : NULL;
-    if (copy) {
-        memcpy(copy, d.p, d.n);
-        m->schema = (struct sx_doc){copy, d.n, 0};
-    } else {
-        rc = SX_ENOMEM;
-    }
-    sx_docb_fini(&b);
-    return rc;
-}
-
 static void flush_part(struct checkpoint *cp,
                        uint32_t *n,
                        const struct sx_provider *p,
@@ -243,8 +221,9 @@ void eng_checkpoint_start(struct eng_shard *s)
         return;
     }
     struct checkpoint *cp = e->mem->zalloc(e->mem, sizeof(*cp));
+    /* without memory the log keeps everything: try again later */
     if (!cp || collect_dead(s, &cp->m) != 0 || collect_absent(s, &cp->m) != 0 ||
-        collect_schema(s, &cp->m) != 0) { /* the log keeps everything: try again later */
+        eng_schema_save(e, t->schema, &cp->m.schema, NULL) != 0) {
         void (*done)(struct eng_shard *, void *) = s->checkpoint_done;
         if (cp)
             eng_manifest_fini(e, &cp->m);

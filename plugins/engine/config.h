@@ -1,5 +1,9 @@
 /* A collection's configuration: the request merged over the server's defaults.
  *
+ * A PATCH writes config.json anew; vector names come and go through the log. So the manifest and
+ * the log say which vectors there are, config.json has the settings of those it knows by name and
+ * id.
+ *
  * The canonical form is one sx_doc with the members clients see in `result.config` (params,
  * hnsw_config, optimizer_config, wal_config, quantization_config, ...), kept as bytes, echoed as
  * they are, stored as JSON in config.json. What the engine itself needs is parsed out of it once.
@@ -50,7 +54,16 @@ int eng_config_change(struct eng *e,
                       uint32_t slot,
                       struct eng_config **out,
                       struct sx_err *err);
-/* The configuration with its vectors as eng_config_save_columns() wrote them. */
+/* The configuration after the body of a PATCH. A part that is refused leaves those before it
+ * applied: *out may be set beside an error. The result owns its document, columns keep ids and
+ * slots. */
+int eng_config_patch(struct eng *e,
+                     const struct eng_config *old,
+                     struct sx_doc body,
+                     struct eng_config **out,
+                     struct sx_err *err);
+/* The configuration with its vectors as eng_config_save_columns() wrote them; what may be changed
+ * of a vector is taken from base when it has the same column. */
 int eng_config_restore(struct eng *e,
                        const struct eng_config *base,
                        struct sx_doc saved,
@@ -58,6 +71,16 @@ int eng_config_restore(struct eng *e,
                        struct sx_err *err);
 /* Members of an open object: the vectors of the configuration, with ids and slots. */
 void eng_config_save_columns(const struct eng_config *c, struct sx_docb *b);
+/* Ids and slots alone, a member "columns"; and back from its value, for every column. */
+void eng_config_save_ids(const struct eng_config *c, struct sx_docb *b);
+int eng_config_load_ids(struct eng_config *c, struct sx_doc columns, struct sx_err *err);
+/* Replaces *config by one whose vectors have the settings that base has for the same column. */
+int eng_config_adopt(struct eng *e,
+                     const struct eng_config *base,
+                     struct eng_config **config,
+                     struct sx_err *err);
+/* Owned bytes of what was built in b, which is ended; released with mem. */
+int eng_take_doc(struct eng *e, struct sx_docb *b, struct sx_doc *out, struct sx_err *err);
 void eng_config_destroy(struct eng *e, struct eng_config *c);
 /* The column of that name, NULL when there is none. */
 const struct eng_column_conf *eng_config_column(const struct eng_config *c, struct sx_str name);

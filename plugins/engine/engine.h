@@ -17,6 +17,7 @@
  *   commit.c      the committer: one fdatasync for all operations of all shards that are due
  *   wait.c        how long a write may wait
  *   checkpoint.c  flush, manifest, trim
+ *   quota.c       limits of memory and disk; small_file.c files replaced as a whole
  *   scrub.c       contents against checksums, in the background
  *   filter*.c     filters compiled, and evaluated on documents
  *   plan*.c       filters over a view, with the indexes; walk.c pages of ids; estimate.c figures
@@ -61,7 +62,7 @@ struct eng_conf {
     uint64_t max_open;           /* collections open at a time, if descriptors allow */
     uint64_t scrub_pause_ms;     /* between two pieces; 0 = no scrub */
     uint64_t scrub_rest_ms;      /* after a pass */
-    struct sx_doc optimizers, hnsw, wal, collection, payload;
+    struct sx_doc optimizers, hnsw, wal, collection, payload, quotas;
 };
 
 struct eng_catalog;
@@ -85,6 +86,7 @@ struct eng {
     struct eng_reserve *reserve; /* the catalogue's */
     struct eng_committer *committer;
     struct eng_scrub *scrub;
+    struct eng_quota *quota;
     struct eng_analyzer *plain_text; /* of text conditions without an index */
     uint32_t max_open;               /* shards */
     _Atomic uint32_t n_open;
@@ -127,9 +129,12 @@ void eng_op_collections_list(struct eng_call *c);
 void eng_op_collection_get(struct eng_call *c);
 void eng_op_collection_exists(struct eng_call *c);
 void eng_op_collection_create(struct eng_call *c);
+void eng_op_collection_update(struct eng_call *c);
 void eng_op_collection_delete(struct eng_call *c);
 void eng_op_aliases_list(struct eng_call *c); /* of all, of one collection */
 void eng_op_aliases_update(struct eng_call *c);
+void eng_op_quotas_get(struct eng_call *c);
+void eng_op_quotas_set(struct eng_call *c);
 void eng_op_points_get(struct eng_call *c);
 void eng_op_scroll(struct eng_call *c);
 void eng_op_count(struct eng_call *c);
@@ -139,5 +144,6 @@ void eng_op_index_create(struct eng_call *c);
 void eng_op_index_delete(struct eng_call *c);
 void eng_op_vector_name(struct eng_call *c);
 void eng_op_facet(struct eng_call *c);
+void eng_op_explain(struct eng_call *c);
 
 #endif

@@ -282,10 +282,8 @@ int eng_manifest_write(struct eng *e,
         sx_docb_close(&b);
     }
     sx_docb_close(&b);
-    if (m->schema.p) {
-        sx_docb_ckey(&b, "schema");
-        sx_docb_doc(&b, m->schema);
-    }
+    sx_docb_ckey(&b, "schema");
+    sx_docb_doc(&b, m->schema);
     sx_docb_close(&b);
     struct sx_doc d = sx_docb_end(&b);
     head_fill(&h, SX_FILE_MANIFEST, id, m->generation);
@@ -303,8 +301,8 @@ int eng_manifest_write(struct eng *e,
 static int copy_schema(struct eng *e, struct sx_doc d, struct eng_manifest *out, struct sx_err *err)
 {
     struct sx_doc schema = sx_doc_get(d, "schema");
-    if (!schema.p)
-        return 0;
+    if (sx_doc_type(schema) != SX_DOC_OBJ)
+        return sx_err_set(err, SX_ECORRUPT, "manifest: no schema");
     uint8_t *copy = e->mem->alloc(e->mem, schema.n);
     if (!copy)
         return sx_err_set(err, SX_ENOMEM, "out of memory");

@@ -7,6 +7,7 @@
 
 #include "catalog.h"
 #include "field_work.h"
+#include "quota.h"
 #include "write.h"
 
 #include "sextant/sx_ban.h"
@@ -41,6 +42,8 @@ static void on_strand(struct sx_task *task, struct sx_worker *w)
     int wait = (c->op->flags & SX_OP_WAIT) != 0;
     (void)w;
     int rc = eng_write_refused(s, &c->err);
+    if (rc == 0 && (ch->type == ENG_REC_FIELD_CREATE || ch->type == ENG_REC_COLUMN_CREATE))
+        rc = eng_quota_refuses(c->eng->quota, &c->err);
     if (rc == 0)
         rc = check_column(ch, &c->err);
     if (rc == 0)

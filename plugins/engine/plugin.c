@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include "catalog.h"
+#include "quota.h"
 #include "text.h"
 
 #include "sextant/sx_ban.h"
@@ -88,6 +89,7 @@ static void collect(struct sx_sample_sink *k, void *arg)
     s.value = eng_catalog_count(e->catalog);
     k->add(k, &s);
     eng_catalog_each(e->catalog, sum_one, k);
+    eng_quota_collect(e->quota, k);
 }
 
 static int eng_start(void *self, struct sx_err *err)
@@ -110,6 +112,8 @@ static int eng_start(void *self, struct sx_err *err)
     int rc = eng_analyzer_create(e->mem, e->reg, (struct sx_doc){NULL, 0, 0}, &e->plain_text, err);
     if (rc == 0)
         rc = eng_catalog_open(e, &e->catalog, err);
+    if (rc == 0)
+        rc = eng_quota_create(e, &e->quota, err);
     if (rc == 0)
         rc = e->telem->collector(collect, e);
     return rc;
@@ -134,6 +138,9 @@ static void eng_stop(void *self)
     if (e->committer)
         eng_committer_destroy(e->committer);
     e->committer = NULL;
+    if (e->quota)
+        eng_quota_destroy(e->quota);
+    e->quota = NULL;
     if (e->scrub)
         eng_scrub_destroy(e->scrub);
     e->scrub = NULL;
@@ -156,6 +163,8 @@ static void (*handler(uint32_t code))(struct eng_call *)
         return eng_op_collection_exists;
     case SX_OP_COLLECTION_CREATE:
         return eng_op_collection_create;
+    case SX_OP_COLLECTION_UPDATE:
+        return eng_op_collection_update;
     case SX_OP_COLLECTION_DELETE:
         return eng_op_collection_delete;
     case SX_OP_ALIASES_LIST:
@@ -163,6 +172,10 @@ static void (*handler(uint32_t code))(struct eng_call *)
         return eng_op_aliases_list;
     case SX_OP_ALIASES_UPDATE:
         return eng_op_aliases_update;
+    case SX_OP_QUOTAS_GET:
+        return eng_op_quotas_get;
+    case SX_OP_QUOTAS_SET:
+        return eng_op_quotas_set;
     case SX_OP_POINT_GET:
     case SX_OP_POINTS_GET:
         return eng_op_points_get;
@@ -175,6 +188,8 @@ static void (*handler(uint32_t code))(struct eng_call *)
     case SX_OP_SEARCH:
     case SX_OP_SEARCH_BATCH:
         return eng_op_query;
+    case SX_OP_EXPLAIN:
+        return eng_op_explain;
     case SX_OP_FACET:
         return eng_op_facet;
     case SX_OP_POINTS_UPSERT:
@@ -324,6 +339,14 @@ static const struct sx_key keys[] = {
         1,
         0,
         "defaults of new collections"),
+    KEY(SX_KEY_TREE,
+        0,
+        quotas,
+        "storage.quotas",
+        NULL,
+        1,
+        0,
+        "limits of memory and disk; PUT /quotas beats them"),
     KEY(SX_KEY_TREE, 0, payload, "storage.payload", NULL, 1, 0, "default payload placement"),
     KEY(SX_KEY_STR,
         0,

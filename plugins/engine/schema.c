@@ -191,6 +191,13 @@ int eng_schema_stage_column(struct eng_shard *s, struct sx_doc change, struct sx
                                &config, err);
     if (rc != 0 || !config)
         return rc;
+    /* On replay of what was changed by a PATCH after it was made. */
+    const struct eng_column_conf *later = eng_config_column(s->config, name);
+    if (later && later->id == t->schema->next_column &&
+        (rc = eng_config_adopt(e, s->config, &config, err)) != 0) {
+        eng_config_destroy(e, config);
+        return rc;
+    }
     rc = eng_column_open(s, eng_config_column(config, name), &none, &none, &no_blobs,
                          &s->column_added, err);
     if (rc == 0)
@@ -226,6 +233,48 @@ int eng_schema_stage_column_drop(struct eng_shard *s, struct sx_doc change, stru
     }
     s->column_gone->slot = eng_config_column(old, name)->slot;
     return stage_config(s, config, err);
+}
+
+struct old_config {
+    struct eng *eng;
+    struct eng_config *config;
+};
+
+static void old_config_free(void *arg)
+{
+    struct old_config *o = arg;
+    struct eng *e = o->eng;
+    eng_config_destroy(e, o->config);
+    e->mem->release(e->mem, o);
+}
+
+int eng_schema_patch(struct eng_shard *s, struct sx_doc body, struct sx_err *err)
+{
+    struct eng *e = s->eng;
+    struct eng_config *config = NULL;
+    struct old_config *o = e->mem->alloc(e->mem, sizeof(*o));
+    if (!o || eng_shard_publish_room(s) != 0) {
+        e->mem->release(e->mem, o);
+        return sx_err_set(err, SX_ENOMEM, "out of memory");
+    }
+    int refused = eng_config_patch(e, s->table.schema->config, body, &config, err);
+    int rc = config ? stage_config(s, config, err) : refused;
+    if (rc != 0) {
+        e->mem->release(e->mem, o);
+        return rc;
+    }
+    /* The shard's own is what later opens begin with; readers may see it through their schema. */
+    *o = (struct old_config){e, (struct eng_config *)(uintptr_t)s->config};
+    if (s->config == s->table.schema->config) {
+        e->mem->release(e->mem, o); /* goes with the schema */
+        o = NULL;
+    }
+    s->config = config;
+    eng_schema_commit(s);
+    eng_shard_publish(s);
+    if (o)
+        e->epoch->retire(old_config_free, o);
+    return refused;
 }
 
 uint32_t eng_schema_gone_columns(const struct eng_shard *s)
@@ -377,8 +426,13 @@ void eng_schema_retire_field(struct eng_shard *s, struct eng_field_schema *field
 /* --- durable form --------------------------------------------------------------------------------
  */
 
-void eng_schema_save(const struct eng_schema *s, struct sx_docb *b)
+int eng_schema_save(struct eng *e,
+                    const struct eng_schema *s,
+                    struct sx_doc *out,
+                    struct sx_err *err)
 {
+    struct sx_docb doc, *b = &doc;
+    sx_docb_init(b, e->mem, 0);
     sx_docb_obj(b);
     sx_docb_ckey(b, "next_column");
     sx_docb_u64(b, s->next_column);
@@ -411,6 +465,7 @@ void eng_schema_save(const struct eng_schema *s, struct sx_docb *b)
     }
     sx_docb_close(b);
     sx_docb_close(b);
+    return eng_take_doc(e, b, out, err);
 }
 
 int eng_schema_load(struct eng_shard *s, struct sx_doc saved, struct sx_err *err)
@@ -423,8 +478,6 @@ int eng_schema_load(struct eng_shard *s, struct sx_doc saved, struct sx_err *err
     s->table.schema = list;
     list->config = s->config;
     list->next_column = s->config->n_columns;
-    if (!sx_doc_get(saved, "columns").p)
-        return 0;
     int rc = eng_config_restore(e, s->config, saved, &config, err);
     if (rc != 0)
         return rc;

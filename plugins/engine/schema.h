@@ -42,6 +42,8 @@ int eng_schema_stage_drop(struct eng_shard *s,
  * operation on; one that is dropped stays open until no view and no manifest knows it. */
 int eng_schema_stage_column(struct eng_shard *s, struct sx_doc change, struct sx_err *err);
 int eng_schema_stage_column_drop(struct eng_shard *s, struct sx_doc change, struct sx_err *err);
+/* [S] A PATCH: new settings, published at once. Its durable form, config.json, is the caller's. */
+int eng_schema_patch(struct eng_shard *s, struct sx_doc body, struct sx_err *err);
 /* [S] A checkpoint that began when `gone` columns were waiting is durable: those whose readers have
  * left are closed and their files removed. */
 uint32_t eng_schema_gone_columns(const struct eng_shard *s);
@@ -51,8 +53,11 @@ void eng_schema_abort(struct eng_shard *s);
 /* [S] after publishing: what the staged change replaced goes when its readers have left. */
 void eng_schema_retire(struct eng_shard *s);
 
-/* The durable document of the list, appended to b as one value. */
-void eng_schema_save(const struct eng_schema *s, struct sx_docb *b);
+/* The durable document of the list; owned bytes. */
+int eng_schema_save(struct eng *e,
+                    const struct eng_schema *s,
+                    struct sx_doc *out,
+                    struct sx_err *err);
 /* [blocking, at open] The saved columns; before the stores are opened. */
 int eng_schema_load(struct eng_shard *s, struct sx_doc saved, struct sx_err *err);
 /* [blocking, at open] Opens the saved indexes over the rows of the table. */

@@ -440,12 +440,17 @@ int eng_shard_format(struct eng *e,
         rc = e->io->dir_sync(wal, err);
         e->io->dir_close(wal);
     }
+    if (rc == 0) {
+        struct eng_schema schema = {config, config->n_columns, 0, 0};
+        rc = eng_schema_save(e, &schema, &m->schema, err);
+    }
     if (rc == 0) /* known to the folder before the manifest is, like the log's */
         rc = e->io->dir_open(dir, "fields", SX_IO_CREATE, &fields, err);
     if (rc == 0) {
         e->io->dir_close(fields);
         rc = eng_manifest_write(e, dir, id, m, err);
     }
+    eng_manifest_fini(e, m);
     e->mem->release(e->mem, m);
     return rc;
 }

@@ -170,7 +170,7 @@ struct eng_absent {
 /* manifest.c: what is durable of a shard. */
 struct eng_manifest {
     uint64_t generation, operation, n_dead;
-    struct sx_doc schema; /* of eng_schema_save(), owned; p NULL = none */
+    struct sx_doc schema; /* of eng_schema_save(), owned */
     struct sx_store_mark rows;
     struct sx_blobs_mark payload;
     struct eng_absent rows_absent, payload_absent; /* rows: of every column's locations too */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "catalog.h"
+#include "quota.h"
 #include "reserve.h"
 
 #include "sextant/sx_ban.h"
@@ -89,10 +90,18 @@ int eng_write_apply(struct eng_shard *s,
     return 0;
 }
 
+static int is_growing(uint32_t code)
+{
+    return code == SX_OP_POINTS_UPSERT || code == SX_OP_VECTORS_UPDATE ||
+           code == SX_OP_PAYLOAD_SET || code == SX_OP_PAYLOAD_OVERWRITE;
+}
+
 /* 0 to go on with the next step. */
 static int run_step(struct eng_call *c, struct eng_write_step *step)
 {
     int rc = eng_write_refused(c->shard, &c->err);
+    if (rc == 0 && is_growing(step->code))
+        rc = eng_quota_refuses(c->eng->quota, &c->err);
     if (rc == 0 && step->refused.code == 0)
         eng_write_resolve(c, step);
     if (rc == 0 && step->refused.code != 0) {

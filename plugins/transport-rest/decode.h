@@ -191,6 +191,7 @@ const char *rest_infer_noun(uint32_t kind); /* "Document", "Image", "Object" */
 int rest_decode_create(struct rest_dec *d, struct sx_op *op); /* decode_collection.c */
 int rest_decode_update(struct rest_dec *d, struct sx_op *op);
 int rest_decode_aliases(struct rest_dec *d, struct sx_op *op);
+int rest_decode_quotas(struct rest_dec *d, struct sx_op *op);
 int rest_decode_vector_name(struct rest_dec *d, struct sx_op *op);
 int rest_decode_index(struct rest_dec *d, struct sx_op *op);  /* decode_index.c */
 int rest_decode_upsert(struct rest_dec *d, struct sx_op *op); /* decode_upsert.c */

@@ -1,4 +1,4 @@
-/* Bodies that create and change collections and named vectors, and alias changes, as tables.
+/* Bodies that create and change collections and named vectors, aliases and quotas, as tables.
  *
  * What reaches the engine in op->body: the members of these tables under their canonical names,
  * only those that were given and not null. `vectors` is the object or the map as written: an object
@@ -342,6 +342,14 @@ static const struct rest_arm vector_name_arms[] = {
 static const struct rest_union vector_name = {
     "data did not match any variant of untagged enum VectorNameConfig", vector_name_arms, 2, 0};
 
+static const struct rest_field quotas_fields[] = {
+    {BOOL("enabled")},
+    {U64("max_resident_memory_percent", "", "u8", UINT8_MAX), FROM_TO(1, 100)},
+    {U64("max_disk_usage_percent", "", "u8", UINT8_MAX), FROM_TO(1, 100)},
+    {U64("release_margin_percent", "", "u8", UINT8_MAX)},
+};
+SCHEMA(quotas, "struct QuotaConfig");
+
 #define NAME(field) .name = field, .type = REST_T_STR, .flags = REST_FIELD_REQUIRED
 static const struct rest_field create_alias_fields[] = {{NAME("collection_name")},
                                                         {NAME("alias_name")}};
@@ -392,6 +400,11 @@ int rest_decode_update(struct rest_dec *d, struct sx_op *op)
 int rest_decode_aliases(struct rest_dec *d, struct sx_op *op)
 {
     return read_body(d, op, &aliases);
+}
+
+int rest_decode_quotas(struct rest_dec *d, struct sx_op *op)
+{
+    return read_body(d, op, &quotas);
 }
 
 int rest_decode_vector_name(struct rest_dec *d, struct sx_op *op)

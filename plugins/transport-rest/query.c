@@ -28,6 +28,7 @@ static uint32_t group_of(uint32_t op)
     case SX_OP_SCROLL:
     case SX_OP_COUNT:
     case SX_OP_FACET:
+    case SX_OP_EXPLAIN:
     case SX_OP_QUERY:
     case SX_OP_QUERY_BATCH:
     case SX_OP_QUERY_GROUPS:

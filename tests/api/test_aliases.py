@@ -71,10 +71,10 @@ def test_damage_is_told_and_collections_serve(own, harm):
     else:
         f.unlink()
     own.start()
-    assert "aliases/data.json" in own.log_text()
+    assert "aliases: data.json: checksum mismatch" in own.log_text()
     assert aliases(own.http) == {}
     status, answer = own.http("POST", "/collections/aliases", {"actions": [create("c", "one")]})
-    assert status == 500 and "aliases/data.json: checksum mismatch" in answer["status"]["error"]
+    assert status == 500 and "aliases: data.json: checksum mismatch" in answer["status"]["error"]
     assert own.http.ok("GET", "/collections/one")["status"] == "green"
     # Whoever repairs the map by hand takes the sums away.
     own.kill()

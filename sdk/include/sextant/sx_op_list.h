@@ -158,7 +158,8 @@
     X(SHARD_PARTIAL_MANIFEST, "GET",                                                               \
       "/collections/{collection}/shards/{shard}/snapshot/partial/manifest", "", READ, NONE)        \
     X(SHARD_PARTIAL_RECOVER_FROM, "POST",                                                          \
-      "/collections/{collection}/shards/{shard}/snapshot/partial/recover_from", "", MANAGE, JSON)
+      "/collections/{collection}/shards/{shard}/snapshot/partial/recover_from", "", MANAGE, JSON)  \
+    X(EXPLAIN, "POST", "/sextant/collections/{collection}/explain", "", READ, JSON)
 
 enum {
 #define SX_X(code, method, path, grpc, cls, body) SX_OP_##code,
