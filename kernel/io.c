@@ -76,6 +76,16 @@ int sx_io_name_ok(const char *name)
     return n <= NAME_MAX && !memchr(name, '/', n);
 }
 
+const char *sx_io_dir_name(const struct sx_dir *d)
+{
+    return d->name;
+}
+
+const char *sx_io_file_name(const struct sx_file *f)
+{
+    return f->name;
+}
+
 static int name_check(const char *name, const char *what, struct sx_err *err)
 {
     if (sx_io_name_ok(name))
@@ -558,9 +568,10 @@ const struct sx_io *sx_io_plain(void)
 const struct sx_io *sx_io_table(void)
 {
 #if defined(SX_IO_RECORD) && SX_IO_RECORD
-    const struct sx_io *recording = sx_io_recording(&table);
-    if (recording)
-        return recording;
-#endif
+    const struct sx_io *faulting = sx_io_faulting(&table), *below = faulting ? faulting : &table;
+    const struct sx_io *recording = sx_io_recording(below);
+    return recording ? recording : below;
+#else
     return &table;
+#endif
 }

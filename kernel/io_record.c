@@ -4,7 +4,7 @@
  * starts a server on each state. So the journal says what the disk was asked for, in order:
  *
  *   record: u32 magic 'SXJ1', u32 op, u64 handle, u64 a, u64 b, i32 rc, u32 n_name, u32 n_name2,
- *           u32 pad, u64 n_data, then name, name2 and data; little-endian, nothing between records
+ *           u32 site, u64 n_data, then name, name2 and data; little-endian, nothing between records
  *
  *   op           handle  a            b         name           name2          data
  *   OPEN     1   new     1 = created  length    directory path name
@@ -18,7 +18,12 @@
  *   MKDIR    9   -       1 = created  -         path
  *   RMDIR   10   -       -            -         path
  *   MARK    11   -       -            -         text
- *   SKIPPED 12   file    0 = file, 1 = directory, which was not synced at all
+ *   SKIPPED 12   file    0 = file,    -         directory path (was not synced at all)
+ *                        1 = directory
+ *
+ * `site` of a sync is where in the program it was asked for: the return address of the call,
+ * counted from __executable_start, for addr2line. The recording variant is not optimized so far
+ * that the call could be the last jump of its function.
  *
  * A handle names a file whatever it is called later. `begin` of a sync is the length of the journal
  * when the sync began: only what stands before that is promised by it. Failed calls are recorded
@@ -66,7 +71,7 @@ struct record {
     uint32_t magic, op;
     uint64_t handle, a, b;
     int32_t rc;
-    uint32_t n_name, n_name2, pad;
+    uint32_t n_name, n_name2, site;
     uint64_t n_data;
 };
 
@@ -87,6 +92,11 @@ static uint64_t skip_sync; /* 0 = none */
 /* Guarded by journal_lock. */
 static struct sx_lock journal_lock = SX_LOCK_INIT(SX_RANK_IO);
 static uint64_t journal_length, next_handle = 1, n_syncs;
+
+extern const char __executable_start[]; /* the linker's */
+
+/* The caller of the function that uses it. */
+#define SITE() ((uint32_t)((const char *)__builtin_return_address(0) - __executable_start))
 
 static struct rec_dir *dir_of(struct sx_dir *d)
 {
@@ -136,18 +146,20 @@ static void append(struct record *r, const char *name, const char *name2, const 
     journal_length += total;
 }
 
-/* 1 when this sync is the one to leave out; else *out_begin is set. */
-static int sync_begin(uint64_t *out_begin, uint64_t handle, int is_dir)
+/* 1 when the sync r (of the directory `path`, or of a file) is the one to leave out; else r->a is
+ * set. */
+static int sync_begin(struct record *r, const char *path)
 {
     int skips = 0;
 
     sx_lock_take(&journal_lock);
     if (++n_syncs == skip_sync) {
-        struct record r = {.op = OP_SKIPPED, .handle = handle, .a = (uint64_t)is_dir};
-        append(&r, NULL, NULL, NULL);
+        r->op = OP_SKIPPED;
+        r->a = path != NULL;
+        append(r, path, NULL, NULL);
         skips = 1;
     }
-    *out_begin = journal_length;
+    r->a = journal_length;
     sx_lock_give(&journal_lock);
     return skips;
 }
@@ -218,9 +230,9 @@ static void rec_dir_close(struct sx_dir *d)
 
 static int rec_dir_sync(struct sx_dir *d, struct sx_err *err)
 {
-    struct record r = {.op = OP_DIRSYNC};
+    struct record r = {.op = OP_DIRSYNC, .site = SITE()};
 
-    if (sync_begin(&r.a, 0, 1))
+    if (sync_begin(&r, dir_of(d)->path))
         return 0;
     r.rc = base->dir_sync(dir_of(d)->base, err);
     sx_lock_take(&journal_lock);
@@ -401,11 +413,12 @@ static int rec_allocate(struct sx_file *f, uint64_t off, uint64_t n, struct sx_e
     return r.rc;
 }
 
-static int file_sync(struct sx_file *f, int is_data_only, struct sx_err *err)
+static int file_sync(struct sx_file *f, int is_data_only, uint32_t site, struct sx_err *err)
 {
-    struct record r = {.op = OP_SYNC, .handle = file_of(f)->handle, .b = (uint64_t)is_data_only};
+    struct record r = {
+        .op = OP_SYNC, .handle = file_of(f)->handle, .b = (uint64_t)is_data_only, .site = site};
 
-    if (sync_begin(&r.a, r.handle, 0))
+    if (sync_begin(&r, NULL))
         return 0;
     r.rc = is_data_only ? base->datasync(file_of(f)->base, err) : base->sync(file_of(f)->base, err);
     sx_lock_take(&journal_lock);
@@ -416,12 +429,12 @@ static int file_sync(struct sx_file *f, int is_data_only, struct sx_err *err)
 
 static int rec_datasync(struct sx_file *f, struct sx_err *err)
 {
-    return file_sync(f, 1, err);
+    return file_sync(f, 1, SITE(), err);
 }
 
 static int rec_sync(struct sx_file *f, struct sx_err *err)
 {
-    return file_sync(f, 0, err);
+    return file_sync(f, 0, SITE(), err);
 }
 
 static int

@@ -241,6 +241,20 @@ static int has_config(struct eng *e, struct sx_dir *parent, const char *folder)
     return found;
 }
 
+/* A shard's log begins with its folder: one without a segment has lost it. The folder is synced by
+ * eng_shard_format(). */
+static int
+make_log(struct eng *e, const struct sx_store_id *id, struct sx_dir *shard, struct sx_err *err)
+{
+    struct sx_dir *wal = NULL;
+    int rc = e->io->dir_open(shard, "wal", SX_IO_CREATE, &wal, err);
+    if (rc != 0)
+        return rc;
+    rc = eng_wal_format(e->mem, e->io, wal, id, 1, err);
+    e->io->dir_close(wal);
+    return rc;
+}
+
 static int make_files(struct eng_catalog *c,
                       struct eng_collection *col,
                       const struct eng_config *cf,
@@ -258,9 +272,9 @@ static int make_files(struct eng_catalog *c,
     if (rc == 0)
         rc = e->io->dir_open(dir, "0", SX_IO_CREATE, &shard, err);
     if (rc == 0)
+        rc = make_log(e, &col->id, shard, err);
+    if (rc == 0) /* its manifest is the last in the folder and syncs it */
         rc = eng_shard_format(e, cf, &col->id, shard, err);
-    if (rc == 0)
-        rc = e->io->dir_sync(shard, err);
     if (rc == 0)
         rc = eng_catalog_file_write(e, dir, col, cf, err);
     if (shard)
@@ -269,8 +283,11 @@ static int make_files(struct eng_catalog *c,
         e->io->dir_close(dir);
     if (rc == 0)
         rc = e->io->rename(c->tmp, hex, c->collections, col->folder, err);
-    if (rc == 0)
+    if (rc == 0) {
         rc = e->io->dir_sync(c->collections, err);
+        if (rc != 0) /* or the name would stay taken, and come back with the next start */
+            (void)e->io->rename(c->collections, col->folder, c->tmp, hex, NULL);
+    }
     if (rc != 0)
         (void)e->io->remove_tree(c->tmp, hex, NULL);
     return rc;
@@ -336,11 +353,14 @@ int eng_catalog_drop(struct eng_catalog *c, struct eng_collection *col, struct s
         eng_reserve_give(e->reserve, err);
         rc = e->io->rename(c->collections, col->folder, c->deleted, hex, err);
     }
-    if (rc == 0)
+    int is_here = rc != 0;
+    /* Not c->deleted: what a power cut leaves in neither folder is gone, as it should be. */
+    if (rc == 0) {
         rc = e->io->dir_sync(c->collections, err);
-    if (rc == 0)
-        rc = e->io->dir_sync(c->deleted, err);
-    if (rc != 0) { /* still there: put it back rather than lie */
+        /* What it goes on to take must be found by the next start. */
+        is_here = rc != 0 && e->io->rename(c->deleted, hex, c->collections, col->folder, NULL) == 0;
+    }
+    if (is_here) { /* put it back rather than lie */
         pthread_mutex_lock(&c->lock);
         (void)buckets_room(c); /* there is a table: it held this collection */
         link_in(c, col);
@@ -349,7 +369,7 @@ int eng_catalog_drop(struct eng_catalog *c, struct eng_collection *col, struct s
     }
     eng_aliases_forget(c, col->name);
     eng_collection_unref(col);
-    return 0;
+    return rc;
 }
 
 void eng_catalog_sweep(struct eng_catalog *c, const struct sx_store_id *id)
@@ -469,9 +489,7 @@ static int open_dirs(struct eng_catalog *c, struct sx_err *err)
         rc = e->io->dir_open(c->root, ".deleted", SX_IO_CREATE, &c->deleted, err);
     if (rc == 0)
         rc = eng_reserve_create(e, c->root, &e->reserve, err);
-    if (rc == 0)
-        rc = e->io->dir_sync(c->root, err);
-    return rc;
+    return rc; /* eng_aliases_open() adds a folder and syncs the root */
 }
 
 int eng_catalog_open(struct eng *e, struct eng_catalog **out, struct sx_err *err)

@@ -6,7 +6,9 @@
  * with an index these come before values_count.
  *
  * Inside of nested conditions an index of the full path changes nothing but how text is analysed,
- * and which places count: see below. */
+ * and which places count: see below. A text index whose entries are the very elements that the
+ * condition is about has its say about text: it takes all texts of an element together, and knows
+ * no phrases unless it was told to. */
 #include "filter_priv.h"
 
 #include "sextant/sx_ban.h"
@@ -231,6 +233,8 @@ static const struct eng_filter_node *by_index(struct eng_compile *c,
         if (index_answers(on->schema, l->list[i].kind, l->list[i].cond))
             return value_leaf(c, on, l->list[i].kind, l->list[i].cond, 1);
     }
+    if (on->skip != 0)
+        return NULL;
     if (cond->is_empty != SX_TRI_NONE || cond->is_null != SX_TRI_NONE)
         return presence_leaf(c, on, cond, 1);
     return NULL;
@@ -252,6 +256,15 @@ static int only_clause(const struct sx_cond *cond, struct clauses *l)
                       cond);
 }
 
+/* Do the rules of the path's index hold: about a point, or about texts of its entries? */
+static int has_rules(const struct eng_leaf *on)
+{
+    const struct eng_field_schema *s = on->schema;
+
+    return s != NULL &&
+           (on->skip == 0 || (s->type == ENG_FIELD_TEXT && on->skip == s->nested_steps));
+}
+
 const struct eng_filter_node *eng__compile_field(struct eng_compile *c, const struct sx_cond *cond)
 {
     struct eng_leaf *on = eng__leaf(c, ENG_LEAF_VALUES_COUNT, cond, &cond->key);
@@ -261,7 +274,7 @@ const struct eng_filter_node *eng__compile_field(struct eng_compile *c, const st
 
     if (on == NULL || (!only_clause(cond, &l) && !split(c, cond, &l)))
         return NULL;
-    if (on->schema != NULL && c->base.n == 0) {
+    if (has_rules(on)) {
         decided = by_index(c, on, cond, &l);
         if (decided != NULL || c->rc != SX_OK)
             return decided;

@@ -291,7 +291,8 @@ static void open_run(struct sx_task *task, struct sx_worker *w)
                (double)(e->time->mono_ns() - t0) / 1e9);
     }
     pthread_mutex_lock(&s->lock);
-    s->cause = err;
+    if (rc != 0)
+        s->cause = err;
     struct eng_call *c = s->waiting, *next;
     s->waiting = NULL;
     s->waiting_end = &s->waiting;

@@ -143,24 +143,21 @@ int eng_wal_sync(struct eng_wal *w, struct sx_err *err)
     while (target > atomic_load_explicit(&w->synced, memory_order_relaxed)) {
         struct eng_wal_seg *s = w->sync_seg, *next;
 
-        if (s == NULL)
-            break;
-        if (s->file != NULL)
-            rc = w->io->datasync(s->file, err);
+        rc = w->io->datasync(s->file, err);
         if (rc != SX_OK) {
             rc = sync_broke(w, rc);
             break;
         }
         /* pairs with the release in eng_wal_roll(). A segment that begins at or below target was
-         * begun before we read target, so the one before it was complete before the sync above. */
+         * begun before we read target, so the one before it was complete before the sync above: its
+         * last record, and its link. */
         next = atomic_load_explicit(&s->next, memory_order_acquire);
         if (next == NULL || next->first > target) {
             /* pairs with the acquire in eng_wal_synced() */
             atomic_store_explicit(&w->synced, target, memory_order_release);
             break;
         }
-        if (s->file != NULL)
-            w->io->close(s->file);
+        w->io->close(s->file);
         s->file = NULL;
         w->sync_seg = next;
     }
@@ -194,8 +191,8 @@ int eng_wal_append_broke(struct eng_wal *w, int rc)
     return rc;
 }
 
-/* Zeroes [from, to) of the file. */
-static int zero_range(struct eng_wal *w, struct sx_file *f, uint64_t from, uint64_t to)
+int eng_wal_zero(
+    struct eng_wal *w, struct sx_file *f, uint64_t from, uint64_t to, struct sx_err *err)
 {
     static const uint8_t zeros[ENG_WAL_PAGE];
     int rc = SX_OK;
@@ -203,29 +200,16 @@ static int zero_range(struct eng_wal *w, struct sx_file *f, uint64_t from, uint6
     while (rc == SX_OK && from < to) {
         uint64_t n = to - from < sizeof(zeros) ? to - from : sizeof(zeros);
 
-        rc = w->io->pwrite(f, zeros, n, from, NULL);
+        rc = w->io->pwrite(f, zeros, n, from, err);
         from += n;
     }
     return rc;
 }
 
-/* Takes back what a failed write may have left in [s->end, s->end + n): the part that was zero
- * before is zeroed again, what lay beyond is cut off. If that is refused, the file is cut at the
- * last record, which needs no space. Then synced: the failed bytes may already be on their way to
- * the disk, and a power cut must not bring back a record whose failure was answered. */
-static int append_undo(struct eng_wal *w, struct eng_wal_seg *s, uint64_t n)
+int eng_wal_undo_sync(struct eng_wal *w, struct eng_wal_seg *s)
 {
-    uint64_t to = s->end + n < s->size ? s->end + n : s->size;
-    int rc = zero_range(w, s->file, s->end, to);
+    int rc;
 
-    if (rc == SX_OK && s->end + n > s->size)
-        rc = w->io->truncate(s->file, s->size, NULL);
-    if (rc != SX_OK) {
-        rc = w->io->truncate(s->file, s->end, NULL);
-        if (rc != SX_OK)
-            return rc;
-        s->size = s->end;
-    }
     (void)pthread_mutex_lock(&w->lock);
     rc = atomic_load(&w->sync_failed);
     if (rc == SX_OK) {
@@ -235,6 +219,30 @@ static int append_undo(struct eng_wal *w, struct eng_wal_seg *s, uint64_t n)
     }
     (void)pthread_mutex_unlock(&w->lock);
     return rc;
+}
+
+/* Takes back what a failed write may have left in [s->end, s->end + n): the part that was zero
+ * before is zeroed again, what lay beyond is cut off. If that is refused, the file is cut at the
+ * last record, which needs no space, unless its mark forbids it. Then synced: the failed bytes may
+ * already be on their way to the disk, and a power cut must not bring back a record whose failure
+ * was answered. */
+static int append_undo(struct eng_wal *w, struct eng_wal_seg *s, uint64_t n)
+{
+    uint64_t to = s->end + n < s->size ? s->end + n : s->size;
+    int rc = eng_wal_zero(w, s->file, s->end, to, NULL);
+
+    if (rc != SX_OK && s->end < s->mark)
+        return rc;
+    if (rc == SX_OK && s->end + n > s->size)
+        rc = w->io->truncate(s->file, s->size, NULL);
+    if (rc != SX_OK) {
+        to = s->end > s->mark ? s->end : s->mark;
+        rc = w->io->truncate(s->file, to, NULL);
+        if (rc != SX_OK)
+            return rc;
+        s->size = to;
+    }
+    return eng_wal_undo_sync(w, s);
 }
 
 /* Where the written part of the file is to end when a record of n bytes is put at s->end. */
@@ -256,14 +264,30 @@ static uint64_t grown_size(const struct eng_wal *w, const struct eng_wal_seg *s,
     return size < end ? eng_wal_page_up(end) : size;
 }
 
+/* Before the tail grows: its mark says how long it is now, if that is durable. A disk without room
+ * for it does no harm. */
+static int mark_grown(struct eng_wal *w, struct sx_err *err)
+{
+    struct eng_wal_seg *s = w->tail;
+    int rc;
+
+    if (s->size <= s->mark || eng_wal_synced(w) < s->sure)
+        return SX_OK;
+    rc = eng_wal_mark_put(w, s, s->size, err);
+    return rc == SX_OK || rc == SX_ENOSPACE ? SX_OK : eng_wal_append_broke(w, rc);
+}
+
 /* Writes the n bytes in the buffer at the tail's end, with zeros behind them where the file grows.
  */
 static int write_record(struct eng_wal *w, uint64_t n, uint64_t size, struct sx_err *err)
 {
     struct eng_wal_seg *s = w->tail;
     uint64_t bytes = size > s->size ? size - s->end : n;
-    int rc = w->io->pwrite(s->file, w->buf, bytes, s->end, err);
+    int rc = size > s->size ? mark_grown(w, err) : SX_OK;
 
+    if (rc != SX_OK)
+        return rc;
+    rc = w->io->pwrite(s->file, w->buf, bytes, s->end, err);
     if (rc == SX_ENOSPACE && bytes > eng_wal_page_up(s->end + n) - s->end) {
         /* A nearly full disk: without the zeros the record may still fit. */
         size = eng_wal_page_up(s->end + n);
@@ -281,8 +305,10 @@ static int write_record(struct eng_wal *w, uint64_t n, uint64_t size, struct sx_
         return rc;
     }
     s->end += n;
-    if (size > s->size)
+    if (size > s->size) {
         s->size = size;
+        s->sure = eng_wal_last(w) + 1; /* this record's number */
+    }
     return SX_OK;
 }
 
@@ -307,8 +333,7 @@ int eng_wal_append(struct eng_wal *w,
     if (n > ENG_WAL_MAX_BODY)
         return sx_err_set(err, SX_EINPUT, "operation of %" PRIu64 " bytes is too large", n);
     total = sizeof(*rec) + eng_wal_pad8(n);
-    if (w->tail == NULL || w->must_roll ||
-        (w->tail->end > ENG_WAL_HEAD && w->tail->end + total > w->segment_bytes)) {
+    if (w->must_roll || (w->tail->end > ENG_WAL_HEAD && w->tail->end + total > w->segment_bytes)) {
         rc = eng_wal_roll(w, number, err);
         if (rc != SX_OK)
             return rc;

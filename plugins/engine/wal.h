@@ -1,6 +1,7 @@
 /* The write-ahead log of one shard.
  *
- * Segments "wal/<first operation number, 16 hex digits>.log", each a head page and records:
+ * Segments "wal/<first operation number, 16 hex digits>.log", each a head page and records. There
+ * is always one, and each but the last names the one after it: a segment that is lost is noticed.
  *
  *   u32 length of the body     u32 CRC32C of everything after this field, body included, seeded
  *                              with the segment's head and first number
@@ -31,6 +32,16 @@ struct eng_wal_conf {
     uint64_t checkpoint;    /* records at or below are not needed any more */
 };
 
+/* Makes the log's first segment in an empty directory: first is the number of the record to come.
+ * The file is durable, its name is once the caller has synced dir: before anything says that there
+ * is a shard. */
+int eng_wal_format(const struct sx_mem *mem,
+                   const struct sx_io *io,
+                   struct sx_dir *dir,
+                   const struct sx_store_id *id,
+                   uint64_t first,
+                   struct sx_err *err);
+
 struct eng_wal_record {
     uint64_t number;
     uint16_t type, format;
@@ -40,9 +51,10 @@ struct eng_wal_record {
 };
 
 /* Opens the log, checks it and calls replay for every record above conf->checkpoint, in order.
- * Cuts a torn tail (with a warning in the log). A missing first record, a gap in the numbers or
- * damage before valid records is SX_ECORRUPT with file and offset in err; then nothing is changed
- * on disk. A replay callback that fails stops with its code. */
+ * Cuts a torn tail (with a warning in the log). A missing first record, a gap in the numbers,
+ * damage before valid records, a segment that is not there or not whole although it was begun: all
+ * that is SX_ECORRUPT with file and offset in err; then nothing is changed on disk. A replay
+ * callback that fails stops with its code. */
 int eng_wal_open(const struct eng_wal_conf *conf,
                  int (*replay)(void *arg, const struct eng_wal_record *r, struct sx_err *err),
                  void *arg,

@@ -1,15 +1,17 @@
 /* The log's reading half: what eng_wal_open() does with the files it finds.
  *
  * One pass: segments in the order of their names, records handed to the callback as they are
- * checked. It ends in one of three ways.
+ * checked. A last file that is not whole is left out when nothing leads to it: it was being made
+ * when the power went. The pass ends in one of three ways.
  *
  *  - A clean end: behind the last record there are only zeros.
  *  - A torn tail: something else lies there, and nothing proves that it was ever durable. It was
  *    never acknowledged, or it is the last record and cannot be told from one that was not. It is
  *    cut off.
  *  - Damage: behind the hole stands a valid record, or the page of a segment, that says "when I was
- *    written, the number of the hole was durable". Then the disk has lost what it had promised to
- *    keep. Nothing is changed, the caller reports the shard as damaged.
+ *    written, the number of the hole was durable"; or the last segment leads to one that is not
+ *    there, or there is none at all. Then the disk has lost what it had promised to keep. Nothing
+ * is changed, the caller reports the shard as damaged.
  *
  * Judging and cutting are in wal_repair.c. Runs on the thread that opens the shard, alone. */
 #include <inttypes.h>
@@ -205,9 +207,21 @@ int eng_wal_seg_open(struct eng_wal_scan *s, struct eng_wal_seg *seg)
     return SX_OK;
 }
 
-/* 1: the head is ours, *synced from its page. 0: the file never got a head, so it never got a
- * record either: its creation was under way when the power went. Negative: anything else,
- * SX_ECORRUPT. */
+/* What the mark at p says. A failed write may have left half of a new one: then nobody knows how
+ * long the file was, until it grows again. */
+static uint64_t mark_read(struct eng_wal_scan *s, const uint8_t *p)
+{
+    uint64_t mark = eng_wal_mark_get(s->seg, p);
+
+    if (mark != ENG_WAL_LINK_BAD)
+        return mark;
+    s->seg->is_unmarked = 1;
+    return ENG_WAL_HEAD;
+}
+
+/* 1: the head is ours, *synced from its page, link and mark are read. 0: the file is not whole: it
+ * is shorter than a head or than its mark, or has no head or no mark, which a disk writes each by
+ * itself. Negative: anything else, SX_ECORRUPT. */
 int eng_wal_seg_check(struct eng_wal_scan *s, uint64_t *synced)
 {
     struct sx_file_head head, want;
@@ -217,12 +231,9 @@ int eng_wal_seg_check(struct eng_wal_scan *s, uint64_t *synced)
 
     if (s->length < ENG_WAL_HEAD)
         return 0;
-    rc = zeros_from(s, 0);
-    if (rc != 0)
+    rc = eng_wal_load(s, 0, ENG_WAL_MARK_AT + sizeof(struct eng_wal_mark), &p);
+    if (rc <= 0 || (p[0] == 0 && memcmp(p, p + 1, ENG_WAL_LINK_AT - 1) == 0))
         return rc < 0 ? rc : 0;
-    rc = eng_wal_load(s, 0, sizeof(head) + sizeof(page), &p);
-    if (rc <= 0)
-        return rc;
     memcpy(&head, p, sizeof(head));
     memcpy(&page, p + sizeof(head), sizeof(page));
     rc = sx_file_head_check(&head, SX_FILE_LOG, ENG_WAL_VERSION, s->err);
@@ -232,13 +243,15 @@ int eng_wal_seg_check(struct eng_wal_scan *s, uint64_t *synced)
         eng_wal_seg_name(s->seg->first, name);
         return sx_err_wrap(s->err, "wal/%s", name);
     }
-    eng_wal_seg_head(s->w, s->seg->first, page.synced, &want, &want_page);
+    eng_wal_seg_head(&s->w->id, s->seg->first, page.synced, &want, &want_page);
     if (memcmp(&head, &want, sizeof(head)) != 0)
         return eng_wal_corrupt(s, s->seg->first, 0, "the head of another file set");
     if (memcmp(&page, &want_page, sizeof(page)) != 0 || page.synced >= page.first)
         return eng_wal_corrupt(s, s->seg->first, sizeof(head), "damaged first page");
     *synced = page.synced;
-    return 1;
+    s->seg->link = eng_wal_link_get(s->seg, p + ENG_WAL_LINK_AT);
+    s->seg->mark = mark_read(s, p + ENG_WAL_MARK_AT);
+    return s->seg->mark >= ENG_WAL_HEAD && s->length >= s->seg->mark;
 }
 
 /* Checks and replays the records of the open segment up to the first that is none. */
@@ -291,33 +304,91 @@ static int push(struct eng_wal_scan *s, uint64_t first, struct eng_wal_seg **out
     return SX_OK;
 }
 
-/* The last segment never got a head: it goes, and the one before is the tail again. */
-static int drop_unborn(struct eng_wal_scan *s, struct eng_wal_seg *before, uint32_t i)
+/* Leaves out the last file when it is not whole. Whether it was never born or has lost a part says
+ * the link of the one before, if the scan comes that far. */
+static int leave_unborn(struct eng_wal_scan *s)
 {
-    struct eng_wal_seg *seg = s->seg;
+    struct eng_wal_seg *seg = eng_wal_seg_create(s->w, s->firsts[s->n - 1]);
+    uint64_t synced;
+    int rc;
+
+    if (seg == NULL)
+        return sx_err_set(s->err, SX_ENOMEM, "no memory to check the log");
+    rc = eng_wal_seg_open(s, seg);
+    if (rc == SX_OK)
+        rc = eng_wal_seg_check(s, &synced);
+    if (rc == 0 && s->n == 1)
+        rc = eng_wal_corrupt(s, seg->first, 0, ENG_WAL_NOT_WHOLE);
+    else if (rc == 0)
+        s->n--;
+    s->seg = NULL;
+    eng_wal_seg_destroy(s->w, seg);
+    return rc < 0 ? rc : SX_OK;
+}
+
+static int remove_unborn(struct eng_wal_scan *s)
+{
+    uint64_t first = s->firsts[s->n];
     char name[ENG_WAL_NAME];
     int rc;
 
-    eng_wal_seg_name(seg->first, name);
-    warn(s, seg->first, 0, "a file whose creation was cut short is removed");
-    s->w->tail = before;
-    if (before != NULL)
-        atomic_store_explicit(&before->next, NULL, memory_order_relaxed);
-    else
-        s->w->head = NULL;
-    s->seg = NULL;
-    eng_wal_seg_destroy(s->w, seg);
-    if (before != NULL)
-        return eng_wal_cut(s, before, i - 1);
+    eng_wal_seg_name(first, name);
+    warn(s, first, 0, "a file whose creation was cut short is removed");
     rc = s->w->io->unlink(s->w->dir, name, s->err);
     return rc != SX_OK ? rc : s->w->io->dir_sync(s->w->dir, s->err);
+}
+
+/* Does the open segment, i of the list, lead to the one that follows? */
+static int check_link(struct eng_wal_scan *s, uint32_t i)
+{
+    struct eng_wal_seg *seg = s->seg;
+    uint64_t next = i + 1 < s->n_found ? s->firsts[i + 1] : UINT64_MAX;
+
+    if (seg->link == 0) /* the one that follows holds nothing that was promised */
+        return SX_OK;
+    if (seg->link == ENG_WAL_LINK_BAD && i + 1 == s->n)
+        return eng_wal_corrupt(s, seg->first, ENG_WAL_LINK_AT,
+                               "a damaged link, and the segment it leads to is missing,");
+    if (seg->link == ENG_WAL_LINK_BAD)
+        warn(s, seg->first, ENG_WAL_LINK_AT, "a damaged link is written again");
+    else if (seg->link > next)
+        return eng_wal_corrupt(s, next, 0, "the segment before does not lead to it,");
+    else if (seg->link < next)
+        return eng_wal_corrupt(s, seg->link, 0, "missing, though the segment before leads to it,");
+    else if (i + 1 == s->n)
+        return eng_wal_corrupt(s, next, 0, ENG_WAL_NOT_WHOLE);
+    return SX_OK;
+}
+
+/* Segment i of the list: its head, its link, its records. */
+static int scan_one(struct eng_wal_scan *s, uint32_t i, struct eng_wal_seg **out)
+{
+    struct eng_wal_seg *seg;
+    uint64_t synced;
+    int rc = push(s, s->firsts[i], &seg);
+
+    if (rc == SX_OK)
+        rc = eng_wal_seg_open(s, seg);
+    if (rc != SX_OK)
+        return rc;
+    *out = seg;
+    rc = eng_wal_seg_check(s, &synced);
+    if (rc <= 0)
+        return rc < 0 ? rc : eng_wal_corrupt(s, seg->first, 0, ENG_WAL_NOT_WHOLE);
+    if (seg->is_unmarked)
+        warn(s, seg->first, ENG_WAL_MARK_AT, "a damaged mark is written again");
+    rc = check_link(s, i);
+    if (rc != SX_OK)
+        return rc;
+    if (synced > s->proven)
+        s->proven = synced;
+    return seg_replay(s);
 }
 
 static int scan_segments(struct eng_wal_scan *s, uint32_t i)
 {
     struct eng_wal *w = s->w;
-    struct eng_wal_seg *before = w->tail, *seg;
-    uint64_t synced;
+    struct eng_wal_seg *before = w->tail, *seg = NULL;
     int rc, clean;
 
     if (s->firsts[i] > w->checkpoint + 1)
@@ -334,21 +405,7 @@ static int scan_segments(struct eng_wal_scan *s, uint32_t i)
             warn(s, before->first, before->end, "a torn tail is cut off");
             return eng_wal_cut(s, before, i - 1);
         }
-        rc = push(s, s->firsts[i], &seg);
-        if (rc == SX_OK)
-            rc = eng_wal_seg_open(s, seg);
-        if (rc != SX_OK)
-            return rc;
-        rc = eng_wal_seg_check(s, &synced);
-        if (rc == 0 && i + 1 < s->n)
-            return eng_wal_corrupt(s, seg->first, 0, "a missing head");
-        if (rc == 0)
-            return drop_unborn(s, before, i);
-        if (rc > 0) {
-            if (synced > s->proven)
-                s->proven = synced;
-            rc = seg_replay(s);
-        }
+        rc = scan_one(s, i, &seg);
         if (rc < 0)
             return rc;
         clean = zeros_from(s, seg->end);
@@ -373,40 +430,55 @@ static int scan_segments(struct eng_wal_scan *s, uint32_t i)
     return SX_OK;
 }
 
+/* Everything between the list of names and a log that may be used. */
+static int scan_all(struct eng_wal_scan *s)
+{
+    struct eng_wal *w = s->w;
+    struct eng_wal_seg *seg;
+    uint32_t i = 0;
+    int rc = leave_unborn(s);
+
+    /* Segments wholly at or below the checkpoint are kept for whoever pins them, unread. */
+    for (; rc == SX_OK && i + 1 < s->n && s->firsts[i + 1] <= w->checkpoint + 1; i++) {
+        rc = push(s, s->firsts[i], &seg);
+        if (rc == SX_OK)
+            seg->last = s->firsts[i + 1] - 1;
+    }
+    if (rc == SX_OK)
+        rc = scan_segments(s, i);
+    if (rc == SX_OK && s->n_found > s->n)
+        rc = remove_unborn(s);
+    return rc == SX_OK ? eng_wal_make_durable(s) : rc;
+}
+
 int eng_wal_scan(struct eng_wal *w,
                  int (*replay)(void *arg, const struct eng_wal_record *r, struct sx_err *err),
                  void *arg,
                  struct sx_err *err)
 {
-    struct eng_wal_scan s = {.w = w, .replay = replay, .arg = arg, .err = err};
-    struct eng_wal_seg *seg;
-    uint32_t i = 0;
+    struct eng_wal_scan s = {
+        .w = w, .replay = replay, .arg = arg, .err = err, .proven = w->checkpoint};
     int rc = w->io->dir_list(w->dir, list_add, &s, err);
 
     if (s.no_memory)
         rc = sx_err_set(err, SX_ENOMEM, "no memory to list the log");
-    if (rc == SX_OK && s.n != 0) {
+    if (rc == SX_OK && s.n == 0)
+        rc = sx_err_set(err, SX_ECORRUPT, "wal: every segment is missing at offset 0");
+    if (rc == SX_OK) {
         qsort(s.firsts, s.n, sizeof(s.firsts[0]), cmp_u64);
-        /* Segments wholly at or below the checkpoint are kept for whoever pins them, unread. */
-        for (; rc == SX_OK && i + 1 < s.n && s.firsts[i + 1] <= w->checkpoint + 1; i++) {
-            rc = push(&s, s.firsts[i], &seg);
-            if (rc == SX_OK)
-                seg->last = s.firsts[i + 1] - 1;
-        }
-        if (rc == SX_OK)
-            rc = scan_segments(&s, i);
-        if (rc == SX_OK)
-            rc = eng_wal_make_durable(&s);
+        s.n_found = s.n;
+        rc = scan_all(&s);
     }
-    if (rc == SX_OK && w->tail != NULL) {
+    if (rc == SX_OK) {
         uint64_t last = w->tail->last;
 
         /* The checkpoint may be ahead of the log when the log is not synced for every answer. Then
          * numbers go on in a new segment, which makes the old ones ones to skip. */
-        if (last < w->checkpoint || w->tail->file == NULL)
+        if (last < w->checkpoint)
             w->must_roll = 1;
-        atomic_store_explicit(&w->last, last > w->checkpoint ? last : w->checkpoint,
-                              memory_order_relaxed);
+        last = last > w->checkpoint ? last : w->checkpoint;
+        w->tail->sure = last + 1;
+        atomic_store_explicit(&w->last, last, memory_order_relaxed);
     }
     if (s.win != NULL)
         w->mem->release(w->mem, s.win);

@@ -359,7 +359,7 @@ static void resolve_vectors_delete(struct eng_call *c, struct eng_write_step *st
 {
     const struct sx_args_vectors_delete *a = step->args;
     struct ids ids = {NULL, 0, 0};
-    uint32_t *columns = sx_arena_alloc(c->op->arena, (a->n_names + 1ull) * 4);
+    uint32_t *columns = sx_arena_alloc(c->op->arena, (a->n_names + 1ull) * 4), n = 0;
     if (!columns) {
         no_memory(step);
         return;
@@ -369,8 +369,9 @@ static void resolve_vectors_delete(struct eng_call *c, struct eng_write_step *st
     for (uint32_t i = 0; i < a->n_names; i++) {
         const struct eng_column_conf *cc =
             eng_config_column(c->shard->table.schema->config, a->names[i]);
-        columns[i] = cc ? cc->id : 0;
-        if (!cc && (ids.n || !uses_filter(step))) {
+        if (cc) {
+            columns[n++] = cc->id;
+        } else if (ids.n || !uses_filter(step)) {
             /* Nothing of the operation happens, whatever else is wrong with it. */
             step->outcome.code = 0;
             sx_err_set(&step->outcome, SX_EINPUT, "Not existing vector name error: %.*s",
@@ -379,9 +380,8 @@ static void resolve_vectors_delete(struct eng_call *c, struct eng_write_step *st
             return;
         }
     }
-    finish_body(
-        step, ENG_REC_VECTORS_DROP,
-        eng_record_vectors_drop(columns, a->n_names, ids.ids, ids.n, c->op->arena, &step->body));
+    finish_body(step, ENG_REC_VECTORS_DROP,
+                eng_record_vectors_drop(columns, n, ids.ids, ids.n, c->op->arena, &step->body));
 }
 
 static void resolve_payload(struct eng_call *c, struct eng_write_step *step)

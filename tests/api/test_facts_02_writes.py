@@ -473,6 +473,10 @@ def test_02_fact_22_delete_vectors(http, name):
             {"points": [1], "vector": ["nope"]}, 400, "Wrong input: Not existing vector name error: nope")
     refused(http, "POST", f"/collections/{name}/points/vectors/delete?wait=true",
             {"points": [9], "vector": ["a"]}, 404, "Not found: No point with id 9 found")
+    # An unknown name is no error when a filter selects nothing, whatever names are left.
+    http.ok("DELETE", f"/collections/{name}/vectors/{list(full)[0]}?wait=true")
+    nothing = {"filter": {"must": [{"has_id": [77]}]}, "vector": ["nope"]}
+    assert post(http, name, "vectors/delete", nothing)["status"] == "completed"
 
 
 def test_02_fact_23_null_in_set_and_overwrite(http, name):

@@ -8,7 +8,8 @@ from pool import chance
 PATHS = ["k", "k", "k", "l", "l", "o.k", "o", "k[]", "k[0]", "k[1]", "a[].x", "a[].x", "a[].x",
          "a[].y", "a[0].x", "a[].n[].x", "a.x", "a", "a[]", "none", "\"a.b\"", "\"\"", "\"k\"", "x"]
 INNER = ["x", "x", "x", "y", "y", "n[].x", "x[0]", "x[]", "none", "\"x\""]
-INDEXED = ["k", "l", "o.k", "k[]", "k[0]", "a[].x", "a[].y", "a[].n[].x", "a[0].x", "\"a.b\"", "x"]
+INDEXED = ["k", "k", "l", "o.k", "k[]", "k[0]", "a[].x", "a[].x", "a[].x", "a[].y", "a[].y", "a[].n[].x",
+           "a[0].x", "\"a.b\"", "x"]
 SIDES = ["gt", "gte", "lt", "lte"]
 
 
@@ -31,6 +32,8 @@ def match(r, mood):
     if mood == "text" and k < 0.6:
         return dict([text_query(r)])
     strings = {"text": pool.WORDS, "time": pool.TIMES, "uuid": pool.UUID_TEXTS}.get(mood, pool.STRINGS)
+    if mood == "uuid" and chance(r, 0.6):
+        strings = pool.UUID_TEXTS[:-2]  # an index compares lists of nothing else as uuids
     if k < 0.35:
         if mood == "bool":
             return {"value": chance(r, 0.5)}
@@ -156,8 +159,21 @@ def flat(r, moods):
     return {r.choice(["must", "should", "must_not"]): parts}
 
 
+def about_entries(r, moods):
+    """A filter about the elements of the array that an index with `nested` has as its entries."""
+    parts = []
+    for _ in range(r.choice([1, 1, 2])):
+        key = r.choice(["x", "x", "y", "n[].x"])
+        name, v = clause(r, mood_of(r, moods, key))
+        parts.append({"key": key, name: v})
+    inner = {r.choice(["must", "must", "should", "must_not"]): parts}
+    entries = {"nested": {"key": r.choice(["a", "a[]"]), "filter": inner}}
+    return {r.choice(["must", "must", "must_not"]): [entries]}
+
+
 def some_filter(r, moods):
-    return flat(r, moods) if chance(r, 0.3) else tree(r, moods)
+    k = r.random()
+    return flat(r, moods) if k < 0.25 else about_entries(r, moods) if k < 0.4 else tree(r, moods)
 
 
 # --- payload indexes ---------------------------------------------------------------------------------
@@ -169,7 +185,7 @@ def schema(r, moods, path, text=True):
     kind = usual if chance(r, 0.75) else r.choice(list(pool.MOOD_OF_TYPE))
     if kind == "text" and not text:
         kind = "keyword"
-    if chance(r, 0.3):
+    if chance(r, 0.15 if path.startswith("a[].") else 0.3):
         return kind
     s = {"type": kind}
     if kind == "integer":
@@ -192,7 +208,7 @@ def schema(r, moods, path, text=True):
         s["on_disk"] = chance(r, 0.5)
     if chance(r, 0.1):
         s["enable_hnsw"] = chance(r, 0.5)
-    if path.startswith("a[].") and chance(r, 0.5):
+    if path.startswith("a[].") and chance(r, 0.6):
         s["nested"] = r.choice(["a", "a[]"])
     return s
 

@@ -182,7 +182,8 @@ class Round:
         self.asked = self.at_once = 0
         self.wanted = None
         # What an index of a path holds of each point; all schemas of a path have one type.
-        self.held = {path: [held_by(index, p) for p in self.payloads] for path, index in ((p, indexed.Index(p, s[0])) for p, s in self.schemas.items())}
+        indexes = {path: indexed.Index(path, s[0]) for path, s in self.schemas.items()}
+        self.held = {path: [held_by(i, p) for p in self.payloads] for path, i in indexes.items()}
         self.complete = {path: sum(map(bool, held)) for path, held in self.held.items()}
 
     @property
@@ -362,6 +363,7 @@ def main():
     args = ap.parse_args()
     indexed.remember_paths()
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 31)
+    print(f"seed {seed}", flush=True)
     t0, asked, bad, lines = time.monotonic(), 0, 0, []
     server = Server(env=SETTINGS)
     try:

@@ -3,13 +3,14 @@
 
     tests/diff/local_mode.py [--ops 20000] [--seed N] [--no-text] [--errors 10] [--shrink 20]
 
-The server is asked over REST by the official client. A session is one collection and some two hundred
+The server is asked over REST by the official client. A session is one collection and some hundred
 operations: writes of every kind, indexes and vector names that come and go, reads with filters of every
 kind; now and then, and at its end, all points are compared. Some collections begin with so many rows
 of points that are gone again that the session crosses the end of a chunk of rows. Checkpoints come all
-the time. What the specification settles against
-the in-memory mode is listed in oracle.py, with its paragraphs; any other disagreement is printed with
-the shortest sequence of requests that shows it, and ends the session. Exit code 1 when there was one.
+the time. What the specification settles against the in-memory mode is listed in oracle.py, with its
+paragraphs; any other disagreement is printed with the shortest sequence of requests that shows it, and
+ends the session. What was drawn how often, and how it ended, is counted (tally.py). Exit code 1 when
+there was a disagreement, or when a long run never came across a kind of condition, write, read or index.
 """
 import argparse
 import collections
@@ -34,15 +35,21 @@ import agree  # noqa: E402
 import calls  # noqa: E402
 import oracle  # noqa: E402
 import sequence  # noqa: E402
+import tally  # noqa: E402
 from harness import Server  # noqa: E402
 from oracle import Oracle, Unspecified  # noqa: E402
 from shrink import smallest  # noqa: E402
 
-SESSION = 220  # operations on one collection
+SESSION = 120  # operations on one collection
 FULL_EVERY = 12
+ENOUGH = 20000  # operations of a run that must draw everything there is; it may take half as many more
 CHUNK = 65536    # rows
 SETTINGS = {"log_level": "WARN", "SEXTANT__PLUGINS__ENGINE__CHECKPOINT_IDLE_MS": 200,
             "service.http_keep_alive_timeout_sec": 3600}  # a stopped client is no error
+
+
+# What the server answers 501 to so far; any other 501 is a failure.
+NOT_YET = ("Not implemented: queries on sparse vectors", "Not implemented: queries on multivectors")
 
 
 class Abandoned(Exception):
@@ -102,8 +109,8 @@ def pad(http, n):
 
 
 class Pair:
-    def __init__(self, server, unfinished=False):
-        self.remote, self.oracle, self.unfinished = Remote(server), Oracle(), unfinished
+    def __init__(self, server):
+        self.remote, self.oracle = Remote(server), Oracle()
         self.counts = collections.Counter()
 
     def start(self, config):
@@ -115,9 +122,11 @@ class Pair:
         if padding:
             pad(self.remote.server.http, padding)
 
+    def total(self):
+        return sum(self.counts[k] for k in calls.CALLS)
+
     def step(self, op):
         """None or what is wrong."""
-        before = dict(self.oracle.indexes.by_steps)
         try:
             want = self.oracle.run(op)
         except Unspecified as e:
@@ -126,12 +135,12 @@ class Pair:
                 raise Abandoned  # half of it may have been done
             return None
         got = self.remote.run(op)
-        if self.unfinished and got[0] == "broken" and got[1].startswith("501"):
+        if got[0] == "broken" and any(x in got[1] for x in NOT_YET):
             self.counts["not implemented"] += 1
-            self.oracle.indexes.by_steps = before
             return None
         self.counts[op["do"]] += 1
         self.counts["refused"] += want[0] == "error"
+        tally.request(op, want[0] == "ok")
         if want[0] == "ok" and isinstance(want[1], int) and want[1] and op["do"] == "count":
             self.counts["hits"] += 1
         return agree.differs(op, want, got)
@@ -190,7 +199,7 @@ def session(pair, seed, text, length):
     """Runs one. Returns (config, operations, what is wrong or None)."""
     r = random.Random(seed)
     s = sequence.Session(r, text)
-    if r.random() < 0.1:
+    if r.random() < 0.03:
         s.config["padding"] = CHUNK - r.randrange(400)
     pair.start(s.config)
     done = []
@@ -216,23 +225,25 @@ def main():
     ap.add_argument("--session", help="run this one only, as printed")
     ap.add_argument("--replay", help="a file that a long disagreement left")
     ap.add_argument("--no-text", action="store_true", help="no text indexes")
-    ap.add_argument("--unfinished", action="store_true", help="pass over what answers 501")
     ap.add_argument("--errors", type=int, default=10, help="stop after so many disagreements")
     ap.add_argument("--shrink", type=float, default=20, help="seconds to make one of them small")
     args = ap.parse_args()
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 31)
+    print(f"seed {seed}", flush=True)
+    must_draw_all = args.ops >= ENOUGH and not args.no_text and not args.session
     oracle.install()
     bad, t0, told = 0, time.monotonic(), collections.Counter()
     server = Server(env=SETTINGS)
     try:
-        pair = Pair(server, args.unfinished)
+        pair = Pair(server)
         number = 0
         if args.replay:
             saved = json.loads(pathlib.Path(args.replay).read_text())
             found = pair.replay(saved["config"], saved["ops"])
             print(found and f"operation {found[0]}: {sequence.shown(saved['ops'][found[0]])}\n{found[1]}")
             return 1 if found else 0
-        while sum(pair.counts[k] for k in calls.CALLS) < args.ops and bad < args.errors:
+        while bad < args.errors and (pair.total() < args.ops or pair.total() < args.ops * 1.5 and
+                                     must_draw_all and tally.missing()):
             name = args.session or f"{seed}/{number}"
             config, ops, wrong = session(pair, name, not args.no_text, SESSION)
             number += 1
@@ -249,13 +260,17 @@ def main():
                 break
     finally:
         server.close(check=not bad)
-    total = sum(pair.counts[k] for k in calls.CALLS)
+    total = pair.total()
     for text, n in told.items():
         print(f"{n} times: {text}")
     print(f"{total} operations in {number} sessions, {time.monotonic() - t0:.0f} s: "
           f"{ {k: v for k, v in sorted(pair.counts.items())} }")
-    print(f"seed {seed}: {total} operations, {bad} disagreements")
-    return 1 if bad else 0
+    print("\n".join(tally.lines()))
+    short = tally.missing() if must_draw_all and not bad else []
+    print("\n".join(f"never: {x}" for x in short))
+    print(f"seed {seed}: {total} operations, {bad} disagreements" +
+          (f", {len(short)} kinds that never came" if short else ""))
+    return 1 if bad or short else 0
 
 
 if __name__ == "__main__":

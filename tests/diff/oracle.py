@@ -19,6 +19,7 @@ from qdrant_client.local.utils import normalize_point_id
 
 import calls
 import indexed
+import tally
 from indexed import Indexes, Unspecified, as_micros, steps
 
 SETTLED = {
@@ -45,6 +46,8 @@ SETTLED = {
             "is refused"),
     "S16": ("02 §5.5", "the columnar form with `{}` for vectors; that mode needs a list"),
     "S17": ("02 §5.4", "an upsert without points"),
+    "S18": ("02 §7.9, 06 §5.2", "in a nested filter an index changes nothing but how text is analysed; one "
+            "whose entries are the elements takes the texts of an element together"),
 }
 
 SCHEMA = Indexes()  # of the collection that is asked: filters look here
@@ -65,6 +68,12 @@ def check_condition(c, payload, point_id, has_vector):
             return check_condition(c, payload, point_id, has_vector)
         finally:
             WHOLE.pop()
+    verdict = judged(c, payload, point_id, has_vector)
+    tally.condition(c, verdict)
+    return verdict
+
+
+def judged(c, payload, point_id, has_vector):
     if isinstance(c, m.NestedCondition):
         return nested(c, payload)
     if isinstance(c, m.FieldCondition):
@@ -91,7 +100,9 @@ def nested(c, payload):
 def check_filter(f, payload, point_id, has_vector):
     if INSIDE and f.should == []:  # S1
         return False
-    return plain_filter(f, payload, point_id, has_vector)
+    verdict = plain_filter(f, payload, point_id, has_vector)
+    tally.filtered(f, verdict)
+    return verdict
 
 
 def of_index(c, key, payload):
@@ -99,7 +110,10 @@ def of_index(c, key, payload):
     index = SCHEMA.get(key, INSIDE)
     if index is None:
         return None
-    return indexed.answer(index, c, payload, WHOLE[0], bool(INSIDE))  # S10, S11
+    says = indexed.answer(index, c, payload, WHOLE[0], bool(INSIDE))  # S10, S11
+    if says is not None:
+        tally.answered(index, c)
+    return says
 
 
 def field_condition(c, payload, point_id, has_vector):
@@ -111,14 +125,32 @@ def field_condition(c, payload, point_id, has_vector):
     by_index = of_index(c, c.key, payload)
     if isinstance(by_index, tuple):  # the values that a geo index holds
         by_index = any(value_clause(c, clauses[0], v) for v in by_index[1])
-    if by_index is not None:
-        if INSIDE and not SCHEMA.get(c.key, INSIDE).nested and not is_text(c) and \
-                by_index != plain_condition(c, payload, point_id, has_vector):
-            raise Unspecified("what an index on the full path changes inside a nested filter")
-        return by_index
-    if c.is_empty is not None or c.is_null is not None:
-        return field_form(c, payload)
-    return plain_condition(c, payload, point_id, has_vector)
+    if by_index is None or INSIDE:
+        of_payload = field_form(c, payload) if c.is_empty is not None or c.is_null is not None else \
+            plain_condition(c, payload, point_id, has_vector)
+        return of_payload if by_index is None else of_element(c, payload, by_index, of_payload)
+    return by_index
+
+
+def of_element(c, payload, by_index, of_payload):
+    """S18. A condition in a nested filter, where there is an index on the full path."""
+    index = SCHEMA.get(c.key, INSIDE)
+    if is_about_entries(index):
+        tally.of_entry(index, c)
+    if is_text(c):
+        texts = [v for v in value_by_key(payload, c.key) or [] if isinstance(v, str)]
+        of_payload = by_index if is_about_entries(index) else \
+            any(index.analyzer.matches(c.match, [t], knows_phrases=True) for t in texts)
+    elif index.type != "geo":
+        return of_payload
+    if of_payload != by_index:
+        raise Unspecified("phrases, texts of several values, places beside the earth in a nested filter")
+    return of_payload
+
+
+def is_about_entries(index):
+    """In a nested filter: is it about the elements that the index has as its entries (06 §5.2)?"""
+    return len(index.nested) == len(INSIDE)
 
 
 def is_text(c):

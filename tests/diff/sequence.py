@@ -41,11 +41,12 @@ class Session:
                 m={"kind": "multi", "size": 2, "distance": r.choice(DISTANCES)},
                 s={"kind": "sparse"})
         self.config = config_of(self.columns)
-        self.indexes = set()
+        self.indexes = {}  # field: type
         self.known = []  # ids that were written: most requests name these
         # Reads of one session are mostly of points that keep coming back under a few indexes.
         self.starts_full = chance(r, 0.7)
-        self.index_share = r.choice([0.01, 0.03, 0.08])
+        self.index_share = r.choice([0, 0.01, 0.03, 0.08])
+        self.first = r.randrange(5) if self.index_share else 0  # so many indexes before all else
 
     def filter(self):
         return grammar.some_filter(self.r, self.moods)
@@ -188,11 +189,13 @@ class Session:
         else:
             field = r.choice(grammar.INDEXED)
             schema = grammar.schema(r, self.moods, field, self.text)
-            self.indexes.add(field)
+            self.indexes[field] = schema if isinstance(schema, str) else schema["type"]
         return {"field_name": field, "field_schema": schema}
 
     def delete_index(self):
-        return {"field": self.r.choice(sorted(self.indexes) + ["none"])}
+        field = self.r.choice(sorted(self.indexes) + ["none"])
+        self.indexes.pop(field, None)
+        return {"field": field}
 
     def create_vector(self):
         r = self.r
@@ -242,10 +245,16 @@ class Session:
         op["with_payload"], op["with_vector"] = self.with_payload(), self.with_vector()
         return op
 
+    def indexed(self, types):
+        """A key, mostly one with an index of one of the types."""
+        r = self.r
+        fitting = [f for f in sorted(self.indexes) if self.indexes[f] in types]
+        fields = fitting if fitting and chance(r, 0.85) else sorted(self.indexes) or ["k"]
+        return r.choice(fields) if chance(r, 0.9) else r.choice(grammar.PATHS)
+
     def ordered(self):
         r = self.r
-        fields = [f for f in sorted(self.indexes)] or ["k"]
-        order = {"key": r.choice(fields) if chance(r, 0.9) else r.choice(grammar.PATHS)}
+        order = {"key": self.indexed(("integer", "float", "datetime"))}
         if chance(r, 0.5):
             order["direction"] = r.choice(["asc", "desc"])
         if chance(r, 0.4):
@@ -268,8 +277,7 @@ class Session:
 
     def facet(self):
         r = self.r
-        fields = sorted(self.indexes) or ["k"]
-        op = {"key": r.choice(fields) if chance(r, 0.9) else r.choice(grammar.PATHS), "exact": True}
+        op = {"key": self.indexed(("keyword", "integer", "bool", "uuid")), "exact": True}
         if chance(r, 0.5):
             op["filter"] = self.filter()
         if chance(r, 0.7):
@@ -303,7 +311,10 @@ class Session:
     def next(self):
         r = self.r
         k = r.random()
-        if k < self.index_share:
+        self.first -= 1
+        if self.first >= 0:
+            kind = "create_index"
+        elif k < self.index_share:
             kind = r.choice(["create_index"] * 3 + ["delete_index"] * (1 if self.indexes else 0))
         elif k < self.index_share + 0.012:
             kind = r.choice(["create_vector", "delete_vector"])

@@ -70,9 +70,9 @@ class Analyzer:
 
     # --- §9.5 ---------------------------------------------------------------------------------------
 
-    def matches(self, c, texts):
+    def matches(self, c, texts, knows_phrases=None):
         if isinstance(c, m.MatchPhrase):
-            if not self.phrases:
+            if not (self.phrases if knows_phrases is None else knows_phrases):
                 return False
             wanted = self.document(c.phrase, compounds=False)
             return bool(wanted) and any(

@@ -30,7 +30,7 @@ OP_NAMES = ("?", "open", "write", "truncate", "allocate", "sync", "dirsync", "re
 
 
 class Record:
-    __slots__ = ("pos", "end", "op", "handle", "a", "b", "rc", "name", "name2", "data", "session")
+    __slots__ = ("pos", "end", "op", "handle", "a", "b", "rc", "name", "name2", "data", "session", "site")
 
     def __repr__(self):
         return (f"{self.pos}: {OP_NAMES[self.op]} #{self.handle} a={self.a} b={self.b} rc={self.rc} "
@@ -41,7 +41,7 @@ def parse(data, base=0, session=0):
     """Records of one session, positions from `base` on. Half a record at the end is left out."""
     out, at = [], 0
     while at + HEAD.size <= len(data):
-        magic, op, handle, a, b, rc, n1, n2, _, nd = HEAD.unpack_from(data, at)
+        magic, op, handle, a, b, rc, n1, n2, site, nd = HEAD.unpack_from(data, at)
         if magic != MAGIC or not 0 < op < len(OP_NAMES):
             raise ValueError(f"no journal record at offset {at}")
         end = at + HEAD.size + n1 + n2 + nd
@@ -53,6 +53,7 @@ def parse(data, base=0, session=0):
         r.name2 = data[p + n1:p + n1 + n2].decode()
         r.data = data[p + n1 + n2:end]
         r.pos, r.end, r.op, r.handle, r.rc, r.session = base + at, base + end, op, handle, rc, session
+        r.site = site
         r.a, r.b = (a + base if op in (SYNC, DIRSYNC) else a), b
         out.append(r)
         at = end
@@ -196,9 +197,9 @@ class Disk:
         self.skipped = None  # (node or None, changes it left pending) of the last skipped sync
 
     @classmethod
-    def of_image(cls, image):
+    def of_image(cls, image, skip=()):
         """A disk on which everything of an image is certain."""
-        d = cls()
+        d = cls(skip)
         for path in sorted(image):
             parts = path_parts(path)
             at = d.top
@@ -213,6 +214,11 @@ class Disk:
         for p in parts:
             node = node.now.get(p) if isinstance(node, Dir) else None
         return node if isinstance(node, Dir) else None
+
+    def file_at(self, path):
+        d, name = self.place(path)
+        node = d.now.get(name) if d is not None else None
+        return node if isinstance(node, File) else None
 
     def place(self, path):
         parts = path_parts(path)
@@ -245,25 +251,21 @@ class Disk:
                 node.fold(r.a)
                 self._clean(node)
         elif r.op == SKIPPED:
-            self._feed_skipped(r)
+            self.skipped = self.promise(r)
         elif r.rc == 0:
             self._feed_names(r)
 
     def promise(self, r):
-        """The file or directory of a sync, and how many of its pending changes that makes certain."""
+        """The file or directory of a sync, and how many of its pending changes that makes certain (or would,
+        had it not been skipped)."""
+        if r.op == SKIPPED:
+            node = self.dir_at(path_parts(r.name)) if r.a == 1 else self.files.get(r.handle)
+            return node, len(node.pending) if node else 0
         if r.op == SYNC:
             f = self.files.get(r.handle)
             return f, sum(p.pos < r.a for p in f.pending) if f else 0
         d = self.dir_at(path_parts(r.name))
         return d, sum(p[0].pos < r.a for p in d.pending) if d else 0
-
-    def _feed_skipped(self, r):
-        """The record has no path. The directory meant is the one that was changed last."""
-        node = self.files.get(r.handle)
-        if r.a == 1:
-            dirs = [d for d in self.dirty if isinstance(d, Dir)]
-            node = max(dirs, key=lambda d: d.pending[-1][0].pos, default=None)
-        self.skipped = (node, len(node.pending) if node else 0)
 
     def _feed_names(self, r):
         if r.op == OPEN:

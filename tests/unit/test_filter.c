@@ -849,6 +849,14 @@ static void test_nested_with_index(void **state)
     NOT(NESTED("a", "{\"must\":[{\"key\":\"n\",\"match\":{\"text\":\"a b\"}}]}"),
         "{\"a\":[{\"n\":[\"a\",\"b\"]}]}");
     IS(field("a[].n", "\"match\":{\"text\":\"a b\"}"), "{\"a\":[{\"n\":\"a\"},{\"n\":\"b\"}]}");
+    /* The elements are the entries of the index: their texts are taken together. */
+    indexes("{\"a[].n\":{\"type\":\"text\",\"nested\":\"a\"}}");
+    IS(NESTED("a", "{\"must\":[{\"key\":\"n\",\"match\":{\"text\":\"a b\"}}]}"),
+       "{\"a\":[{\"n\":[\"a\",\"b\"]}]}");
+    NOT(NESTED("a", "{\"must\":[{\"key\":\"n\",\"match\":{\"text\":\"a b\"}}]}"),
+        "{\"a\":[{\"n\":\"a\"},{\"n\":\"b\"}]}");
+    NOT(NESTED("a", "{\"must\":[{\"key\":\"n\",\"match\":{\"phrase\":\"a b\"}}]}"),
+        "{\"a\":[{\"n\":\"a b\"}]}");
 }
 
 /* Indexes over the elements of an array: the table of the contract. */
