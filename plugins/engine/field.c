@@ -245,8 +245,12 @@ int eng_field_create(const struct eng_field_conf *conf,
 
     if (rc != SX_OK)
         return rc;
-    l = eng_field_list_new(f, 1);
-    rc = l != NULL ? begin(f, l, first, err) : no_memory(f, err);
+    /* Of an index whose creation a power cut has taken back: its number is given again, its parts
+     * must not be. */
+    rc = eng_field_clear_files(f, err);
+    l = rc == SX_OK ? eng_field_list_new(f, 1) : NULL;
+    if (rc == SX_OK)
+        rc = l != NULL ? begin(f, l, first, err) : no_memory(f, err);
     if (rc != SX_OK) {
         eng_field_destroy(f, 0);
         return rc;

@@ -264,3 +264,24 @@ int eng_field_remove_files(const struct eng_field *f, uint32_t chunk, struct sx_
         f->eng->mem->release(f->eng->mem, s.at);
     return rc;
 }
+
+int eng_field_clear_files(const struct eng_field *f, struct sx_err *err)
+{
+    struct scan s;
+    if (f->conf.dir == NULL)
+        return SX_OK; /* nothing of it is ever saved */
+    int rc = list_names((struct eng_field *)(uintptr_t)f, &s, err);
+    uint32_t n = rc == SX_OK ? s.n : 0;
+
+    for (uint32_t i = 0; rc == SX_OK && i < n; i++) {
+        char name[FIELD_NAME_BYTES];
+
+        eng_field_part_name(f, s.at[i].lo, s.at[i].is_new ? ".new" : "", name);
+        rc = f->eng->io->unlink(f->conf.dir, name, err);
+        if (rc == SX_ENOTFOUND)
+            rc = SX_OK;
+    }
+    if (s.at != NULL)
+        f->eng->mem->release(f->eng->mem, s.at);
+    return rc == SX_OK && n != 0 ? f->eng->io->dir_sync(f->conf.dir, err) : rc;
+}

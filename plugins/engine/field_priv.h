@@ -194,6 +194,8 @@ int eng_field_scan(struct eng_field *f,
                    struct eng_fills rows,
                    struct field_list **out,
                    struct sx_err *err);
+/* [blocking] No file of this index's number is there any more, durably. */
+int eng_field_clear_files(const struct eng_field *f, struct sx_err *err);
 /* [blocking] Removes every file of the index, or those of one chunk (UINT32_MAX = all). */
 int eng_field_remove_files(const struct eng_field *f, uint32_t chunk, struct sx_err *err);
 

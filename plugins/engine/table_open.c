@@ -2,6 +2,7 @@
  * node -> row, and how much is alive of every unit.
  *
  * Threads: whoever opens the shard, before any reader. */
+#include <stdio.h>
 #include <string.h>
 
 #include "shard.h"
@@ -88,6 +89,26 @@ static int sample_one(void *arg, uint32_t i, const void *p, uint32_t n)
     return 0;
 }
 
+/* Damage of an entry of a rows file: names the file and the place, then says what is wrong. */
+#define WRONG(err, store, number, bytes, fmt, ...)                                                 \
+    sx_err_set(err, SX_ECORRUPT, "%s.%08x: " fmt " (offset %llu)", store,                          \
+               (number) >> SX_CHUNK_SHIFT, __VA_ARGS__,                                            \
+               (unsigned long long)(SX_FILE_HEAD_BYTES +                                           \
+                                    (uint64_t)((number) & (SX_CHUNK_ROWS - 1)) * (bytes)))
+
+static int wrong_of(const struct eng_column *c,
+                    const char *store,
+                    uint32_t number,
+                    uint32_t bytes,
+                    const char *what,
+                    uint32_t at,
+                    struct sx_err *err)
+{
+    char name[24];
+    snprintf(name, sizeof(name), "%s%u", store, c->conf->id);
+    return WRONG(err, name, number, bytes, "%s %u, which is absent", what, at);
+}
+
 static int count_blobs(struct eng_table *t,
                        struct eng_column *c,
                        const uint32_t *nodes,
@@ -99,8 +120,7 @@ static int count_blobs(struct eng_table *t,
         uint32_t segment = (uint32_t)(at >> 32);
         uint64_t room = 0;
         if (segment >= c->segments.n || c->segments.at[segment].state == ENG_UNIT_FREE)
-            return sx_err_set(err, SX_ECORRUPT, "vector %u lies in segment %u, which is absent",
-                              nodes[i], segment);
+            return wrong_of(c, "vec", nodes[i], 8, "in segment", segment, err);
         int rc = c->segments.at[segment].live < SAMPLE
                      ? eng_bops(t->blobs_p)
                            ->get(t->blobs_p->self, c->blobs, &at, 1, sample_one, &room, err)
@@ -149,8 +169,7 @@ static int rebuild_column(
             continue;
         if (l >= c->n_nodes || c->nodes.at[l >> SX_CHUNK_SHIFT].state == ENG_UNIT_FREE ||
             (l & (SX_CHUNK_ROWS - 1)) >= c->nodes.at[l >> SX_CHUNK_SHIFT].fill)
-            return sx_err_set(err, SX_ECORRUPT, "row %u points at vector %u of %u", live[i], l,
-                              c->n_nodes);
+            return wrong_of(c, "loc", live[i], 4, "vector", l, err);
         if (!c->in_step)
             eng_column_set_row(c, l, live[i]);
         eng_units_keep(&c->nodes, l);
@@ -183,8 +202,8 @@ int eng_table_rebuild(struct eng_table *t, struct sx_err *err)
             if (r->payload == ENG_NO_BLOB)
                 continue;
             if (segment >= t->segments.n || t->segments.at[segment].state == ENG_UNIT_FREE)
-                rc = sx_err_set(err, SX_ECORRUPT, "row %u: its payload's segment %u is absent", row,
-                                segment);
+                rc = WRONG(err, "rows", row, sizeof(struct eng_row),
+                           "payload in segment %u, which is absent", segment);
             else
                 eng_units_keep_blob(&t->segments, segment, (r->flags >> ENG_ROW_ROOM_SHIFT) * 8ull);
         }

@@ -162,7 +162,22 @@ def build(server, name, state, points, indexes, vectors=None, **more):
         crash(server)
     if state.endswith("restarted"):
         server.restart()
+    for field, _ in indexes if state.startswith("index") else ():
+        wait_covered(http, name, field)
     return http
+
+
+def wait_covered(http, name, field):
+    """Until the index covers every row: answers are right before, but estimates know less."""
+    end = time.monotonic() + 60
+    while True:
+        e = http.ok("POST", f"/sextant/collections/{name}/explain",
+                    {"filter": {"must": [{"is_empty": {"key": field}}]}, "exact": False})
+        i = e["filter"].get("index") if e["filter"] is not True else None
+        if i is None or i["rows_covered"] == i["rows"]:
+            return
+        assert time.monotonic() < end, f"the index of {field} is not finished: {e}"
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager

@@ -625,6 +625,7 @@ def main():
     ap.add_argument("--thorough", action="store_true", help="every byte of small files everywhere")
     ap.add_argument("--only", help="only cases whose description holds this text")
     ap.add_argument("--all", action="store_true", help="go on after the first failure")
+    ap.add_argument("--starts", type=int, default=0, help="at most so many, drawn by the seed; 0: all")
     args = ap.parse_args()
     if args.seed is None:
         args.seed = random.SystemRandom().randrange(1 << 31)
@@ -638,6 +639,8 @@ def main():
         if args.only:
             starts = [(b, [c for c in cs if args.only in str(c)]) for b, cs in starts]
             JOB["starts"] = starts = [s for s in starts if s[1]]
+        if 0 < args.starts < len(starts):
+            JOB["starts"] = starts = random.Random(args.seed).sample(starts, args.starts)
         print(f"seed {args.seed}: {sum(len(c) for _, c in starts)} damages in {len(starts)} starts",
               flush=True)
         parts = [range(i, min(i + 8, len(starts))) for i in range(0, len(starts), 8)]

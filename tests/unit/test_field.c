@@ -1050,6 +1050,14 @@ static void test_strange_files(void **state SX_UNUSED)
     assert_int_equal(n[0], SX_COUNT(left_alone));
     assert_int_equal(eng_field_covered(f, fk_rows(100)), 0);
     eng_field_destroy(f, 1);
+    /* A number that is given again finds nothing of who had it before, whatever it looks like. */
+    for (uint32_t i = 0; i < SX_COUNT(strange); i++)
+        put_file(strange[i], junk, i * 100);
+    assert_int_equal(eng_field_create(&fk_conf, s, 100, &f, NULL), 0);
+    memset(n, 0, sizeof(n));
+    (void)fk_eng.io->dir_list(fk_conf.dir, count_file, n, NULL);
+    assert_int_equal(n[0], SX_COUNT(left_alone));
+    eng_field_destroy(f, 1);
     eng_field_schema_destroy(&fk_mem, s);
     fk_stop();
     mem_io_destroy(disk);
