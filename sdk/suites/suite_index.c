@@ -31,6 +31,7 @@ struct bench {
     struct sx_hit *truth, *hits; /* n + 1 each; hits[k] holds a canary */
     double recall_sum;
     uint32_t n_recalls, is_exact;
+    struct sx_doc conf; /* for create and open */
     const char *what; /* of the view under test, for messages */
 };
 
@@ -372,7 +373,7 @@ static void index_reopen(struct bench *b)
     if (sx_suite__check(b->s, rc == 0, "flush fails with %d: %s", rc, err.msg)) {
         b->ops->destroy(b->self, b->ix);
         b->ix = NULL;
-        rc = b->ops->open(b->self, io, dir, &b->w.source, ABSENT, &b->ix, &err);
+        rc = b->ops->open(b->self, io, dir, &b->w.source, b->conf, &b->ix, &err);
         if (sx_suite__check(b->s, rc == 0, "open after flush fails with %d: %s", rc, err.msg)) {
             index_verify(b);
             search_all_ways(b, "after reopen");
@@ -416,11 +417,27 @@ static void not_a_number(struct bench *b)
     search_all_ways(b, "NaN among the scores");
 }
 
+/* The worlds are small: an index that would scan them is told not to, in the words it knows. */
+static void conf_make(struct bench *b, struct sx_docb *doc)
+{
+    struct sx_err err = SX_ERR_INIT;
+    sx_docb_init(doc, b->s->host->mem, 0);
+    sx_docb_obj(doc);
+    sx_docb_ckey(doc, "full_scan_threshold");
+    sx_docb_i64(doc, 0);
+    sx_docb_close(doc);
+    b->conf = sx_docb_end(doc);
+    if (!SX_HAS(b->ops, check_params) || b->ops->check_params(b->self, b->conf, &err) != 0)
+        b->conf = ABSENT;
+}
+
 static void run_world(struct suite *s, uint32_t n, uint32_t dim, uint32_t is_mapped)
 {
     struct bench b = {.s = s, .ops = s->pr->ops, .self = s->pr->self, .what = "create"};
     struct sx_err err = SX_ERR_INIT;
     b.is_exact = has(&b, SX_INDEX_EXACT);
+    struct sx_docb conf;
+    conf_make(&b, &conf);
     int rc = sx_world__init(&b.w, s, n, dim);
     if (rc == 0 && is_mapped)
         rc = sx_world__map_rows(&b.w, s);
@@ -429,7 +446,7 @@ static void run_world(struct suite *s, uint32_t n, uint32_t dim, uint32_t is_map
     if (!sx_suite__check(s, rc == 0 && b.truth != NULL && b.hits != NULL, "no memory"))
         goto out;
     b.w.count = has(&b, SX_INDEX_INCREMENTAL) ? 0 : n;
-    rc = b.ops->create(b.self, &b.w.source, ABSENT, &b.ix, &err);
+    rc = b.ops->create(b.self, &b.w.source, b.conf, &b.ix, &err);
     if (!sx_suite__check(s, rc == 0 && b.ix != NULL, "create fails with %d: %s", rc, err.msg))
         goto out;
     if (b.w.count == 0)
@@ -459,6 +476,7 @@ out:
     free(b.truth);
     free(b.hits);
     sx_world__fini(&b.w);
+    sx_docb_fini(&conf);
 }
 
 void sx_suite__index(struct suite *s)
