@@ -455,6 +455,8 @@ static int load_one(void *arg, const char *folder, uint32_t is_dir)
             e->mem->release(e->mem, (void *)(uintptr_t)config.p);
         else if ((rc = eng_config_load_ids(cf, sx_doc_get(d, "columns"), &err)) != 0)
             eng_config_destroy(e, cf);
+        else
+            cf->shown_to = (uint64_t)sx_doc_get_i64(d, "shown_to", 0);
     }
     sx_arena_fini(&arena);
     if (rc == 0) {

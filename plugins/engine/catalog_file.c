@@ -45,6 +45,8 @@ int eng_catalog_file_write(struct eng *e,
         sx_docb_doc(&b, v);
     }
     eng_config_save_ids(config, &b);
+    sx_docb_ckey(&b, "shown_to");
+    sx_docb_u64(&b, config->shown_to);
     sx_docb_ckey(&b, "uuid");
     sx_docb_cstr(&b, uuid);
     sx_docb_ckey(&b, "name");
@@ -88,6 +90,7 @@ int eng_catalog_file_split(struct eng *e,
         if ((key.n == 4 && (!memcmp(key.p, "uuid", 4) || !memcmp(key.p, "name", 4))) ||
             (key.n == 8 && !memcmp(key.p, "checksum", 8)) ||
             (key.n == 7 && !memcmp(key.p, "columns", 7)) ||
+            (key.n == 8 && !memcmp(key.p, "shown_to", 8)) ||
             (key.n == 13 && !memcmp(key.p, "created_at_ns", 13)))
             continue;
         sx_docb_key(&b, key.p, key.n);

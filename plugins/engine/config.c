@@ -43,6 +43,32 @@ static int parse_column(
     return 0;
 }
 
+/* Points that may be shown before an index has them, when nothing puts them into one: with no
+ * optimization threads they stay out. (With them, points are scanned or linked as they come.) The
+ * bound is that of the vector that reaches the threshold first; a multivector counts as 16. */
+static uint64_t most_shown(const struct eng_config *c)
+{
+    struct sx_doc o = sx_doc_get(c->doc, "optimizer_config");
+    int64_t kb = sx_doc_get_i64(o, "indexing_threshold", 0);
+    uint64_t most = UINT64_MAX;
+    if (!sx_doc_get_bool(o, "prevent_unoptimized", 0) || kb <= 0 ||
+        sx_doc_get_i64(o, "max_optimization_threads", -1) != 0)
+        return most;
+    uint64_t bytes = (uint64_t)(kb < (1ll << 40) ? kb : 1ll << 40) << 10;
+    for (uint32_t i = 0; i < c->n_columns; i++) {
+        const struct eng_column_conf *k = &c->columns[i];
+        uint64_t each = (uint64_t)k->dim * (k->dtype == SX_DT_F32   ? 4u
+                                            : k->dtype == SX_DT_F16 ? 2u
+                                                                    : 1u);
+        if (k->kind == ENG_COL_SPARSE)
+            continue;
+        each *= k->kind == ENG_COL_MULTI ? 16 : 1;
+        if ((bytes + each - 1) / each < most)
+            most = (bytes + each - 1) / each;
+    }
+    return most;
+}
+
 int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, struct sx_err *err)
 {
     struct sx_doc params = sx_doc_get(doc, "params"), vectors = sx_doc_get(params, "vectors");
@@ -88,6 +114,7 @@ int eng_config_parse(struct eng *e, struct sx_doc doc, struct eng_config **out, 
     int64_t small = indexing > scan ? indexing : scan;
     c->small_bytes = small < 0 ? 0 : small > (1ll << 40) ? UINT64_MAX : (uint64_t)small << 10;
     c->n_segments = seg > 0 && seg < 100000 ? (uint32_t)seg : cpus < 2 ? 2 : cpus > 8 ? 8 : cpus;
+    c->most_shown = most_shown(c);
     *out = c;
     return 0;
 }

@@ -177,17 +177,12 @@ static int check_names(struct sx_doc body, struct sx_err *err)
     return rc;
 }
 
-int eng_config_check_served(struct sx_doc strict,
-                            struct sx_doc strict_defaults,
-                            struct sx_doc optimizers,
-                            struct sx_err *err)
+int eng_config_check_served(struct sx_doc strict, struct sx_doc strict_defaults, struct sx_err *err)
 {
     struct sx_doc on =
         either(sx_doc_get(strict, "enabled"), sx_doc_get(strict_defaults, "enabled"));
     if (sx_doc_type(on) == SX_DOC_TRUE && sx_doc_count(strict) + sx_doc_count(strict_defaults) > 1)
         return sx_err_set(err, SX_EUNSUPPORTED, "strict mode limits");
-    if (sx_doc_get_bool(optimizers, "prevent_unoptimized", 0))
-        return sx_err_set(err, SX_EUNSUPPORTED, "prevent_unoptimized");
     return 0;
 }
 
@@ -316,8 +311,7 @@ int eng_config_build(struct eng *e, struct sx_doc body, struct sx_doc *out, stru
     int rc = check_names(body, err);
     if (rc == 0)
         rc = eng_config_check_served(sx_doc_get(body, "strict_mode_config"),
-                                     sx_doc_get(e->conf->collection, "strict_mode"),
-                                     sx_doc_get(body, "optimizers_config"), err);
+                                     sx_doc_get(e->conf->collection, "strict_mode"), err);
     if (rc == 0)
         rc = check_sharding(body, err);
     if (rc != 0)

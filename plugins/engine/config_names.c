@@ -15,6 +15,7 @@ int eng_config_parse_like(struct eng *e,
         e->mem->release(e->mem, (void *)(uintptr_t)d.p);
         return rc;
     }
+    (*out)->shown_to = old->shown_to;
     for (uint32_t i = 0; i < (*out)->n_columns; i++) {
         struct eng_column_conf *c = &(*out)->columns[i];
         const struct eng_column_conf *was = eng_config_column(old, c->name);

@@ -188,6 +188,8 @@ static int build(struct eng *e,
 int eng_config_patch(struct eng *e,
                      const struct eng_config *old,
                      struct sx_doc body,
+                     uint64_t commit,
+                     uint64_t n_points,
                      struct eng_config **out,
                      struct sx_err *err)
 {
@@ -196,8 +198,7 @@ int eng_config_patch(struct eng *e,
     uint32_t up_to = UP_TO_END;
     *out = NULL;
     int rc = eng_config_check_served(sx_doc_get(body, "strict_mode_config"),
-                                     sx_doc_get(old->doc, "strict_mode_config"),
-                                     sx_doc_get(body, "optimizers_config"), err);
+                                     sx_doc_get(old->doc, "strict_mode_config"), err);
     if (rc != 0)
         return rc;
     int refused = check_names(old, sx_doc_get(body, "vectors"), 0, err);
@@ -209,6 +210,8 @@ int eng_config_patch(struct eng *e,
     rc = build(e, old->doc, body, up_to, &d, own);
     if (rc == 0)
         rc = eng_config_parse_like(e, d, old, out, own);
+    if (rc == 0 && old->most_shown < n_points && (*out)->most_shown >= n_points)
+        (*out)->shown_to = commit;
     if (rc != 0 && refused != 0)
         *err = ignored;
     return rc != 0 ? rc : refused;

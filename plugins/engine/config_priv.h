@@ -47,7 +47,6 @@ void eng_config_put_overlay(struct sx_docb *b,
 /* What would change answers and is not served yet is refused, not ignored. */
 int eng_config_check_served(struct sx_doc strict,
                             struct sx_doc strict_defaults,
-                            struct sx_doc optimizers,
                             struct sx_err *err);
 /* config_names.c. Parses d (taken, also on failure) into a configuration whose columns have the ids
  * and slots of those of the same name in old. */

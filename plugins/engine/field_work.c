@@ -58,6 +58,7 @@ static int build_piece(struct eng_field_work *k, uint32_t at, uint32_t end)
     int rc = 0;
 
     eng_shard_read_begin(s, &r);
+    r.hides = 0;
     for (; rc == 0 && at < end; at++) {
         if (!eng_reader_knows(&r, at) || is_gone(&r, at))
             continue;

@@ -179,12 +179,14 @@ static void info_run(struct eng_call *c, struct sx_worker *w)
                  atomic_load_explicit(&s->damaged, memory_order_acquire);
     (void)w;
     eng_shard_read_begin(s, &r);
-    uint64_t points = r.v->n_live;
+    uint64_t points = r.v->n_live, hidden = r.v->n_hidden;
+    int defers = sx_doc_get_bool(sx_doc_get(r.v->schema->config->doc, "optimizer_config"),
+                                 "prevent_unoptimized", 0);
 
     sx_docb_init(&b, c->eng->mem, 0);
     sx_docb_obj(&b);
     sx_docb_ckey(&b, "status");
-    sx_docb_cstr(&b, failed ? "red" : "green");
+    sx_docb_cstr(&b, failed ? "red" : hidden ? "yellow" : "green");
     sx_docb_ckey(&b, "optimizer_status");
     if (failed) {
         char cause[sizeof(s->cause.msg)];
@@ -209,6 +211,8 @@ static void info_run(struct eng_call *c, struct sx_worker *w)
     sx_docb_ckey(&b, "update_queue");
     sx_docb_obj(&b);
     put_u64(&b, "length", 0);
+    if (defers)
+        put_u64(&b, "deferred_points", hidden);
     sx_docb_close(&b);
     if (c->col->created_ns && tells_created(c->eng->host))
         put_time(&b, "created_at", c->col->created_ns);

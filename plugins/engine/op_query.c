@@ -142,7 +142,7 @@ static int filter(struct eng_call *c, const struct eng_reader *r, struct job *j)
 {
     struct sx_arena *arena = c->op->arena;
     int rc = eng_plan_create(c->shard, r, j->q->filter, arena, &j->plan, &c->err);
-    if (rc != 0 || !j->col || eng_plan_filter(j->plan)->root->kind == ENG_NODE_TRUE)
+    if (rc != 0 || !j->col || (!r->hides && eng_plan_filter(j->plan)->root->kind == ENG_NODE_TRUE))
         return rc;
     uint32_t n = r->v->n_chunks;
     const uint64_t **chunks = sx_arena_zalloc(arena, (n + 1ull) * sizeof(*chunks));

@@ -500,7 +500,7 @@ int eng_plan_count(struct eng_plan *p, uint64_t *n, struct sx_err *err)
     struct eng_bits bits;
     *n = 0;
     if (p->filter->root->kind == ENG_NODE_TRUE) {
-        *n = p->r->v->n_live;
+        *n = eng_reader_points(p->r);
         return 0;
     }
     for (uint32_t c = 0; c < p->n_chunks; c++) {
@@ -573,5 +573,5 @@ uint64_t eng_plan_cost_row(const struct eng_plan *p, uint64_t n)
 
 void eng_plan_estimate(const struct eng_plan *p, struct eng_estimate *out)
 {
-    eng_estimate_node(p->r, p->filter->root, p->r->v->n_live, out);
+    eng_estimate_node(p->r, p->filter->root, eng_reader_points(p->r), out);
 }

@@ -6,6 +6,7 @@
 #include "field_work.h"
 #include "shard.h"
 #include "text.h"
+#include "wait.h"
 
 #include "sextant/sx_ban.h"
 
@@ -257,7 +258,8 @@ int eng_schema_patch(struct eng_shard *s, struct sx_doc body, struct sx_err *err
         e->mem->release(e->mem, o);
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     }
-    int refused = eng_config_patch(e, s->table.schema->config, body, &config, err);
+    int refused = eng_config_patch(e, s->table.schema->config, body, s->table.commit,
+                                   s->table.n_live, &config, err);
     int rc = config ? stage_config(s, config, err) : refused;
     if (rc != 0) {
         e->mem->release(e->mem, o);
@@ -269,9 +271,14 @@ int eng_schema_patch(struct eng_shard *s, struct sx_doc body, struct sx_err *err
         e->mem->release(e->mem, o); /* goes with the schema */
         o = NULL;
     }
+    int shows = config->shown_to != s->table.schema->config->shown_to;
     s->config = config;
     eng_schema_commit(s);
+    if (shows)
+        s->table.n_hidden = 0;
     eng_shard_publish(s);
+    if (shows)
+        eng_wait_shown(s);
     if (o)
         e->epoch->retire(old_config_free, o);
     return refused;

@@ -107,6 +107,7 @@ static void look(void *arg, struct eng_collection *col)
         struct sx_err err = SX_ERR_INIT;
         struct eng_reader r;
         eng_shard_read_begin(s, &r);
+        r.hides = 0;
         const struct eng_config *config = r.v->schema->config;
         int is_over = k->store > STORES * config->n_columns + 1;
         int rc = is_over ? 0 : verify_piece(&s->table, config, k->store, k->piece, &err);

@@ -72,6 +72,7 @@ struct eng_shard {
     struct eng_gone_column *column_gone, *columns_gone; /* being staged; waiting to be closed */
     struct eng_field_work *field_work;
     struct eng_call *field_waiting; /* guarded by lock */
+    struct eng_call *shown_waiting; /* guarded by lock: what they wrote is not shown yet */
 
     struct eng_clean *clean;  /* S: a pass under way; see clean.h */
     uint32_t no_cleaning;     /* S: the last checkpoint is being made */

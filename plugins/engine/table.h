@@ -20,6 +20,7 @@
 #include "ids.h"
 
 #define ENG_ROW_UUID 1u
+#define ENG_ROW_HELD 2u /* see eng_row_is_hidden() */
 /* flags from here on: what the payload takes in its segment, in units of 8 bytes, so that a death
  * can be counted without touching the payload. */
 #define ENG_ROW_ROOM_SHIFT 8u
@@ -32,6 +33,15 @@ struct eng_row {
     uint32_t flags;
 };
 _Static_assert(sizeof(struct eng_row) == 40, "row entries are a file format");
+
+/* A collection may ask that no more than so many points are searched without an index
+ * (prevent_unoptimized): points that come then are held back, and so is every version of them,
+ * until the collection shows them all. shown_to: the operation that was the last when it did so
+ * last. */
+static inline int eng_row_is_hidden(const struct eng_row *r, uint64_t shown_to)
+{
+    return (r->flags & ENG_ROW_HELD) && r->version > shown_to;
+}
 
 struct eng_chunk_side {
     _Atomic(uint64_t) *died; /* SX_CHUNK_ROWS entries */
@@ -97,6 +107,8 @@ struct eng_staged {
     const struct sx_id **ids; /* put: id of the new row rows[i] */
     uint32_t *rows;           /* numbers of the new rows */
     uint32_t n_old, n_new, n_kept;
+    uint32_t n_hidden;   /* of the new ones */
+    uint32_t n_shown;    /* new points that are not */
     uint32_t has_fields; /* the indexes have staged their part */
     struct eng_kept *kept;
     struct eng_taker taker; /* of rows */
@@ -120,6 +132,8 @@ struct eng_table {
     uint32_t n_low;                    /* [S] changes that took numbers below n_rows */
     uint32_t n_columns;                /* slots below this may hold a column */
     uint64_t n_live;                   /* [S] */
+    uint64_t n_hidden;                 /* [S] of these; see eng_row_is_hidden() */
+    uint32_t last_hidden, pad;         /* [S] hidden rows of the last change */
     uint64_t commit;                   /* [S] last applied operation */
     uint64_t tick;                     /* [S] grows with every change that is published */
     _Atomic(struct eng_sides *) sides; /* written by [S] */
@@ -141,7 +155,7 @@ struct eng_table {
 struct eng_view {
     /* The one address in a view: it is retired only after a view with its successor is out. */
     const struct eng_schema *schema;
-    uint64_t commit, tick, n_live;
+    uint64_t commit, tick, n_live, n_hidden;
     /* Rows that came since a view are those from its n_rows on as long as n_low stays the same. */
     uint32_t n_rows, n_chunks, n_columns, n_low;
     struct {
@@ -168,6 +182,9 @@ struct eng_reader {
     struct sx_rows rows;
     const struct eng_sides *sides;
     struct sx_view vis; /* fill and dead; allowed is the caller's */
+    /* Some visible rows are not shown: the bits of vis do not know. Whoever reads for the writer
+     * sets it to 0 and sees them too. */
+    uint32_t hides, pad;
 };
 void eng_reader_init(struct eng_reader *r, const struct eng_table *t, const struct eng_view *v);
 
@@ -178,6 +195,11 @@ static inline const struct eng_row *eng_reader_row(const struct eng_reader *r, u
 static inline int eng_reader_knows(const struct eng_reader *r, uint32_t row)
 {
     return eng_view_has_row(r->v, row);
+}
+/* Points that the reader sees. */
+static inline uint64_t eng_reader_points(const struct eng_reader *r)
+{
+    return r->v->n_live - (r->hides ? r->v->n_hidden : 0);
 }
 /* 1 when the row, known to the view, is visible in it. */
 int eng_reader_alive(const struct eng_reader *r, uint32_t row);

@@ -103,6 +103,17 @@ static int put_room(struct eng_table *t, uint32_t n, struct sx_err *err)
                    : sx_err_set(err, rc, rc == SX_ENOSPACE ? "too many points" : "out of memory");
 }
 
+/* Does the new version of a point, or a new point, stay hidden? */
+static uint32_t held(const struct eng_table *t, struct eng_staged *st, uint32_t i)
+{
+    const struct eng_config *c = t->schema->config;
+    int is = st->old[i] != ENG_NO_ROW ? eng_row_is_hidden(eng_table_row(t, st->old[i]), c->shown_to)
+                                      : t->n_live - t->n_hidden + st->n_shown >= c->most_shown;
+    st->n_shown += st->old[i] == ENG_NO_ROW && !is;
+    st->n_hidden += (uint32_t)is;
+    return is ? ENG_ROW_HELD : 0;
+}
+
 int eng_table_stage_put(struct eng_table *t,
                         uint64_t number,
                         const struct eng_new_row *rows,
@@ -135,7 +146,7 @@ int eng_table_stage_put(struct eng_table *t,
                                      m.locs[i],
                                      eng_ids_find(t->ids, &rows[i].id),
                                      (rows[i].id.kind == SX_ID_UUID ? ENG_ROW_UUID : 0) |
-                                         room << ENG_ROW_ROOM_SHIFT};
+                                         held(t, st, i) | room << ENG_ROW_ROOM_SHIFT};
     }
     if (rc == 0)
         rc = eng_table_append(t->rows_p, t->rows, m.rows, sizeof(*m.rows), st->rows, n, err);
@@ -259,6 +270,8 @@ void eng_table_commit(struct eng_table *t)
             eng_field_commit(t->schema->fields[i]->field);
         t->n_live += st->n_new;
     }
+    t->n_hidden += st->n_hidden;
+    t->last_hidden = st->n_hidden;
     t->commit = st->number;
     t->eng->mem->release(t->eng->mem, st->mem);
     memset(st, 0, sizeof(*st));

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "field.h"
+#include "schema.h"
 #include "table_priv.h"
 
 #include "sextant/sx_ban.h"
@@ -36,6 +37,7 @@ void eng_view_fill(struct eng_view *v, const struct eng_table *t)
     v->commit = t->commit;
     v->tick = t->tick;
     v->n_live = t->n_live;
+    v->n_hidden = t->n_hidden;
     v->n_rows = t->n_rows;
     v->n_chunks = n_chunks;
     v->n_columns = t->n_columns;
@@ -61,6 +63,7 @@ void eng_reader_init(struct eng_reader *r, const struct eng_table *t, const stru
 {
     r->v = v;
     r->t = t;
+    r->hides = v->n_hidden != 0;
     eng_rops(t->rows_p)->rows(t->rows_p->self, t->rows, &r->rows);
     /* pairs with the release in eng_table_side() */
     r->sides =
@@ -72,10 +75,15 @@ void eng_reader_init(struct eng_reader *r, const struct eng_table *t, const stru
         r->vis.dead = r->sides->dead;
 }
 
+static int is_hidden(const struct eng_reader *r, uint32_t row)
+{
+    return eng_row_is_hidden(eng_reader_row(r, row), r->v->schema->config->shown_to);
+}
+
 int eng_reader_alive(const struct eng_reader *r, uint32_t row)
 {
     uint64_t d = eng_died_of(r->sides, row);
-    return d == 0 || d > r->v->tick;
+    return (d == 0 || d > r->v->tick) && !(r->hides && is_hidden(r, row));
 }
 
 uint32_t eng_reader_back(const struct eng_reader *r, uint32_t row)
@@ -94,7 +102,7 @@ uint32_t eng_reader_find(const struct eng_reader *r, const struct sx_id *id)
     return eng_reader_back(r, eng_ids_find(r->t->ids, id));
 }
 
-void eng_reader_visible(const struct eng_reader *r, uint32_t chunk, struct eng_bits *out)
+static void alive_rows(const struct eng_reader *r, uint32_t chunk, struct eng_bits *out)
 {
     uint32_t fill = chunk < r->v->n_chunks ? r->v->fill[chunk] : 0;
     const struct eng_chunk_side *side =
@@ -118,6 +126,17 @@ void eng_reader_visible(const struct eng_reader *r, uint32_t chunk, struct eng_b
             uint32_t o = i * 64 + (uint32_t)__builtin_ctzll(w);
             uint64_t d = atomic_load_explicit(&side->died[o], memory_order_acquire);
             if (d != 0 && d <= r->v->tick)
+                out->w[i] &= ~(w & -w);
+        }
+    }
+}
+
+void eng_reader_visible(const struct eng_reader *r, uint32_t chunk, struct eng_bits *out)
+{
+    alive_rows(r, chunk, out);
+    for (uint32_t i = 0; r->hides && i < ENG_BITS_WORDS; i++) {
+        for (uint64_t w = out->w[i]; w; w &= w - 1) {
+            if (is_hidden(r, (chunk << SX_CHUNK_SHIFT) + i * 64 + (uint32_t)__builtin_ctzll(w)))
                 out->w[i] &= ~(w & -w);
         }
     }

@@ -56,6 +56,7 @@ static void look_at(void *arg, struct eng_collection *col)
     pthread_mutex_lock(&s->lock);
     l->rest |= (uint32_t)take_overdue(&s->unsynced, &s->unsynced_end, &late, l->now);
     l->rest |= (uint32_t)take_overdue(&s->field_waiting, NULL, &late, l->now);
+    l->rest |= (uint32_t)take_overdue(&s->shown_waiting, NULL, &late, l->now);
     pthread_mutex_unlock(&s->lock);
     for (; late; late = next) {
         next = late->next;
@@ -83,4 +84,29 @@ void eng_wait_begun(struct eng *e)
     e->wait_task.fn = look_run;
     e->wait_task.arg = e;
     e->exec->delay(&e->wait_task, LOOK_MS);
+}
+
+void eng_wait_hidden(struct eng_shard *s, struct eng_call *c)
+{
+    pthread_mutex_lock(&s->lock);
+    c->next = s->shown_waiting;
+    s->shown_waiting = c;
+    pthread_mutex_unlock(&s->lock);
+    eng_wait_begun(s->eng);
+    eng_committer_due(s->eng->committer, s); /* what waits to be shown is durable meanwhile */
+    eng_checkpoint_consider(s);
+}
+
+void eng_wait_shown(struct eng_shard *s)
+{
+    struct eng_call *c, *next;
+    pthread_mutex_lock(&s->lock);
+    c = s->shown_waiting;
+    s->shown_waiting = NULL;
+    pthread_mutex_unlock(&s->lock);
+    for (; c; c = next) {
+        next = c->next;
+        c->next = NULL;
+        eng_shard_written(s, c, 1);
+    }
 }

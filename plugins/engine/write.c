@@ -6,6 +6,7 @@
 #include "catalog.h"
 #include "quota.h"
 #include "reserve.h"
+#include "wait.h"
 
 #include "sextant/sx_ban.h"
 
@@ -15,7 +16,7 @@ struct write {
     struct eng_write_step *steps;
     struct sx_update *updates;
     uint32_t n, n_done;
-    int is_batch, pad;
+    int is_batch, is_hidden; /* is_hidden: something that was written is not shown yet */
 };
 
 static int is_waiting(const struct eng_call *c)
@@ -143,6 +144,8 @@ static void answer(struct write *wr, int rc)
     }
     if (c->number == 0) /* nothing reached the log */
         eng_call_finish(c);
+    else if (rc == 0 && wait && wr->is_hidden)
+        eng_wait_hidden(c->shard, c);
     else
         eng_shard_written(c->shard, c, wait);
 }
@@ -156,6 +159,7 @@ static void on_strand(struct sx_task *task, struct sx_worker *w)
     (void)w;
     for (uint32_t i = 0; rc == 0 && i < wr->n; i++) {
         rc = run_step(c, &wr->steps[i]);
+        wr->is_hidden |= rc == 0 && c->shard->table.last_hidden != 0;
         wr->updates[i] = (struct sx_update){
             wr->steps[i].number, is_waiting(c) ? SX_UPDATE_COMPLETED : SX_UPDATE_ACKNOWLEDGED, 0};
     }

@@ -144,6 +144,7 @@ static void prepare_points(struct eng_call *c, struct eng_write_step *step)
     }
     struct eng_reader r;
     eng_shard_read_begin(c->shard, &r);
+    r.hides = 0;
     const struct eng_config *config = r.v->schema->config;
     int rc = is_update ? 0 : check_dims(config, a, &step->refused);
     if (rc == 0) {
@@ -165,6 +166,7 @@ static void select_now(struct eng_call *c, struct eng_write_step *step, const st
     struct eng_reader r;
     struct eng_plan *p = NULL;
     eng_shard_read_begin(c->shard, &r);
+    r.hides = 0;
     int rc = eng_plan_create(c->shard, &r, f, c->op->arena, &p, &step->refused);
     if (rc == 0)
         rc = eng_plan_rows(p, 0, &step->rows, &step->n_rows, &step->refused);
@@ -213,6 +215,7 @@ static int by_filter(struct eng_call *c, struct eng_write_step *step, struct ids
     struct eng_plan *p = NULL;
     uint32_t *rows = NULL, n = 0;
     eng_shard_read_begin(c->shard, &r);
+    r.hides = 0;
     /* Numbers that were used again since: what came is not what lies above. */
     if (r.v->n_low != step->view_low)
         step->is_selected = 0;
@@ -297,6 +300,7 @@ match_stored(struct eng_call *c, struct eng_write_step *step, uint8_t *keep, con
     struct eng_reader r;
     struct eng_plan *p = NULL;
     eng_shard_read_begin(c->shard, &r);
+    r.hides = 0;
     int rc = eng_plan_create(c->shard, &r, a->update_filter, c->op->arena, &p, &step->refused);
     for (uint32_t i = 0; rc == 0 && i < step->points.n; i++) {
         if (!exists[i])

@@ -364,7 +364,6 @@ def test_02_fact_17_index_takes_two_numbers(http, name):
     assert put(http, name, [(1, {})])["operation_id"] == 10
 
 
-@pytest.mark.xfail(strict=True, reason="prevent_unoptimized is refused until points can be deferred")
 def test_02_fact_18_wait_timeout(http, name):
     """Points that are not visible before an optimizer ran, and no optimizer may run."""
     create(http, name, {"size": 64, "distance": "Dot"}, optimizers_config={
