@@ -9,6 +9,7 @@
  *     otherwise recall at 10 is at least RECALL_FLOOR on average;
  *   - resume() goes on without gap or repeat, to the last visible node for EXACT;
  *   - cancel and deadline end a search; several queries at once give what each gives alone;
+ *   - a removed node's number comes back as another vector once it is forgotten;
  *   - an index flushed and opened again answers as before. */
 #include <math.h>
 #include <stdlib.h>
@@ -32,7 +33,7 @@ struct bench {
     double recall_sum;
     uint32_t n_recalls, is_exact;
     struct sx_doc conf; /* for create and open */
-    const char *what; /* of the view under test, for messages */
+    const char *what;   /* of the view under test, for messages */
 };
 
 static int has(const struct bench *b, uint64_t cap)
@@ -320,6 +321,44 @@ static void index_fill(struct bench *b, uint32_t first)
     b->w.count = b->w.n;
 }
 
+static void check_contains(struct bench *b, uint32_t node, int is_in)
+{
+    if (SX_HAS(b->ops, contains))
+        sx_suite__check(b->s, b->ops->contains(b->self, b->ix, node) == is_in,
+                        "contains says %d of node %u", !is_in, node);
+}
+
+/* Removed numbers that are free come back as other vectors; half of them stay away. */
+static void index_reuse(struct bench *b, const uint32_t *nodes, uint32_t n, void *scratch)
+{
+    const struct sx_epoch *epoch =
+        b->s->host->get(b->s->host, "sx.epoch", (uint32_t)sizeof(struct sx_epoch));
+    struct sx_err err = SX_ERR_INIT;
+    uint32_t n_free = 0;
+    if (epoch == NULL)
+        return;
+    epoch->poll();
+    for (uint32_t i = 0; i < n; i++) {
+        if (!b->ops->forgotten(b->self, b->ix, nodes[i], 1))
+            continue;
+        if (n_free++ % 2 == 1)
+            continue;
+        memcpy(sx_world__vector(&b->w, nodes[i]), sx_world__vector(&b->w, nodes[i] / 2),
+               b->w.dim * sizeof(float));
+        int rc = b->ops->insert(b->self, b->ix, nodes + i, 1, scratch, &err);
+        if (!sx_suite__check(b->s, rc == 0, "insert of a forgotten number fails with %d", rc))
+            return;
+        b->w.removed[nodes[i]] = 0;
+        check_contains(b, nodes[i], 1);
+    }
+    sx_suite__check(b->s, n_free > 0, "no removed node is ever forgotten");
+    search_all_ways(b, "after reuse");
+    if (SX_HAS(b->ops, verify)) {
+        int rc = b->ops->verify(b->self, b->ix, &err);
+        sx_suite__check(b->s, rc == 0, "verify finds after reuse: %s", err.msg);
+    }
+}
+
 static void index_remove(struct bench *b)
 {
     struct sx_err err = SX_ERR_INIT;
@@ -332,8 +371,15 @@ static void index_remove(struct bench *b)
     }
     int rc = scratch == NULL ? SX_ENOMEM : b->ops->remove(b->self, b->ix, piece, k, scratch, &err);
     sx_suite__check(b->s, rc == 0, "remove fails with %d: %s", rc, err.msg);
-    sx_suite__guarded_free(scratch, bytes, 1);
+    for (uint32_t i = 0; i < k; i++)
+        check_contains(b, piece[i], 0);
+    check_contains(b, piece[0] + 1, 1);
+    sx_suite__check(b->s, b->ops->forgotten(b->self, b->ix, piece[0], b->w.n - piece[0]) == 0,
+                    "nodes that are in count as forgotten");
     search_all_ways(b, "after remove");
+    if (scratch != NULL)
+        index_reuse(b, piece, k, scratch);
+    sx_suite__guarded_free(scratch, bytes, 1);
 }
 
 static void index_verify(struct bench *b)
