@@ -494,8 +494,10 @@ def examine(rec, server, where, image, p, what, written):
         while found not in rec.found and time.monotonic() < until:
             time.sleep(0.01)
             again = state_with(rec.reads, http)
-            if [x for i, x in enumerate(again) if i != 1] != [x for i, x in enumerate(found) if i != 1]:
-                return f"an answer changed by itself: {difference(found, again)}"
+            own = [k for k, (x, y) in enumerate(zip(found, again)) if k != 1 and x != y]
+            if own:
+                what = "points" if own[0] == 0 else sequence.shown(rec.reads[own[0] - 2])
+                return f"an answer changed by itself: {what} {difference(found[own[0]], again[own[0]])}"
             found = again
     except AssertionError as e:
         return str(e)
