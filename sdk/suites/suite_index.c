@@ -9,7 +9,6 @@
  *     otherwise recall at 10 is at least RECALL_FLOOR on average;
  *   - resume() goes on without gap or repeat, to the last visible node for EXACT;
  *   - cancel and deadline end a search; several queries at once give what each gives alone;
- *   - a removed node's number comes back as another vector once it is forgotten;
  *   - an index flushed and opened again answers as before. */
 #include <math.h>
 #include <stdlib.h>
@@ -32,8 +31,7 @@ struct bench {
     struct sx_hit *truth, *hits; /* n + 1 each; hits[k] holds a canary */
     double recall_sum;
     uint32_t n_recalls, is_exact;
-    struct sx_doc conf; /* for create and open */
-    const char *what;   /* of the view under test, for messages */
+    const char *what; /* of the view under test, for messages */
 };
 
 static int has(const struct bench *b, uint64_t cap)
@@ -321,44 +319,6 @@ static void index_fill(struct bench *b, uint32_t first)
     b->w.count = b->w.n;
 }
 
-static void check_contains(struct bench *b, uint32_t node, int is_in)
-{
-    if (SX_HAS(b->ops, contains))
-        sx_suite__check(b->s, b->ops->contains(b->self, b->ix, node) == is_in,
-                        "contains says %d of node %u", !is_in, node);
-}
-
-/* Removed numbers that are free come back as other vectors; half of them stay away. */
-static void index_reuse(struct bench *b, const uint32_t *nodes, uint32_t n, void *scratch)
-{
-    const struct sx_epoch *epoch =
-        b->s->host->get(b->s->host, "sx.epoch", (uint32_t)sizeof(struct sx_epoch));
-    struct sx_err err = SX_ERR_INIT;
-    uint32_t n_free = 0;
-    if (epoch == NULL)
-        return;
-    epoch->poll();
-    for (uint32_t i = 0; i < n; i++) {
-        if (!b->ops->forgotten(b->self, b->ix, nodes[i], 1))
-            continue;
-        if (n_free++ % 2 == 1)
-            continue;
-        memcpy(sx_world__vector(&b->w, nodes[i]), sx_world__vector(&b->w, nodes[i] / 2),
-               b->w.dim * sizeof(float));
-        int rc = b->ops->insert(b->self, b->ix, nodes + i, 1, scratch, &err);
-        if (!sx_suite__check(b->s, rc == 0, "insert of a forgotten number fails with %d", rc))
-            return;
-        b->w.removed[nodes[i]] = 0;
-        check_contains(b, nodes[i], 1);
-    }
-    sx_suite__check(b->s, n_free > 0, "no removed node is ever forgotten");
-    search_all_ways(b, "after reuse");
-    if (SX_HAS(b->ops, verify)) {
-        int rc = b->ops->verify(b->self, b->ix, &err);
-        sx_suite__check(b->s, rc == 0, "verify finds after reuse: %s", err.msg);
-    }
-}
-
 static void index_remove(struct bench *b)
 {
     struct sx_err err = SX_ERR_INIT;
@@ -371,15 +331,8 @@ static void index_remove(struct bench *b)
     }
     int rc = scratch == NULL ? SX_ENOMEM : b->ops->remove(b->self, b->ix, piece, k, scratch, &err);
     sx_suite__check(b->s, rc == 0, "remove fails with %d: %s", rc, err.msg);
-    for (uint32_t i = 0; i < k; i++)
-        check_contains(b, piece[i], 0);
-    check_contains(b, piece[0] + 1, 1);
-    sx_suite__check(b->s, b->ops->forgotten(b->self, b->ix, piece[0], b->w.n - piece[0]) == 0,
-                    "nodes that are in count as forgotten");
-    search_all_ways(b, "after remove");
-    if (scratch != NULL)
-        index_reuse(b, piece, k, scratch);
     sx_suite__guarded_free(scratch, bytes, 1);
+    search_all_ways(b, "after remove");
 }
 
 static void index_verify(struct bench *b)
@@ -419,7 +372,7 @@ static void index_reopen(struct bench *b)
     if (sx_suite__check(b->s, rc == 0, "flush fails with %d: %s", rc, err.msg)) {
         b->ops->destroy(b->self, b->ix);
         b->ix = NULL;
-        rc = b->ops->open(b->self, io, dir, &b->w.source, b->conf, &b->ix, &err);
+        rc = b->ops->open(b->self, io, dir, &b->w.source, ABSENT, &b->ix, &err);
         if (sx_suite__check(b->s, rc == 0, "open after flush fails with %d: %s", rc, err.msg)) {
             index_verify(b);
             search_all_ways(b, "after reopen");
@@ -463,27 +416,11 @@ static void not_a_number(struct bench *b)
     search_all_ways(b, "NaN among the scores");
 }
 
-/* The worlds are small: an index that would scan them is told not to, in the words it knows. */
-static void conf_make(struct bench *b, struct sx_docb *doc)
-{
-    struct sx_err err = SX_ERR_INIT;
-    sx_docb_init(doc, b->s->host->mem, 0);
-    sx_docb_obj(doc);
-    sx_docb_ckey(doc, "full_scan_threshold");
-    sx_docb_i64(doc, 0);
-    sx_docb_close(doc);
-    b->conf = sx_docb_end(doc);
-    if (!SX_HAS(b->ops, check_params) || b->ops->check_params(b->self, b->conf, &err) != 0)
-        b->conf = ABSENT;
-}
-
 static void run_world(struct suite *s, uint32_t n, uint32_t dim, uint32_t is_mapped)
 {
     struct bench b = {.s = s, .ops = s->pr->ops, .self = s->pr->self, .what = "create"};
     struct sx_err err = SX_ERR_INIT;
     b.is_exact = has(&b, SX_INDEX_EXACT);
-    struct sx_docb conf;
-    conf_make(&b, &conf);
     int rc = sx_world__init(&b.w, s, n, dim);
     if (rc == 0 && is_mapped)
         rc = sx_world__map_rows(&b.w, s);
@@ -492,7 +429,7 @@ static void run_world(struct suite *s, uint32_t n, uint32_t dim, uint32_t is_map
     if (!sx_suite__check(s, rc == 0 && b.truth != NULL && b.hits != NULL, "no memory"))
         goto out;
     b.w.count = has(&b, SX_INDEX_INCREMENTAL) ? 0 : n;
-    rc = b.ops->create(b.self, &b.w.source, b.conf, &b.ix, &err);
+    rc = b.ops->create(b.self, &b.w.source, ABSENT, &b.ix, &err);
     if (!sx_suite__check(s, rc == 0 && b.ix != NULL, "create fails with %d: %s", rc, err.msg))
         goto out;
     if (b.w.count == 0)
@@ -522,7 +459,6 @@ out:
     free(b.truth);
     free(b.hits);
     sx_world__fini(&b.w);
-    sx_docb_fini(&conf);
 }
 
 void sx_suite__index(struct suite *s)

@@ -47,10 +47,6 @@ int sx_suite_provider(const struct sx_provider *pr,
                       const struct sx_host *host,
                       struct sx_suite_report *report);
 
-/* suite_quantizer.c: one run over a provider of kind quantizer. */
-struct suite;
-void sx_suite__quantizer(struct suite *s);
-
 #ifdef __cplusplus
 }
 #endif

@@ -79,22 +79,16 @@ struct sx_index_ops {
                  void (*progress)(void *arg, uint64_t done, uint64_t total),
                  void *arg,
                  struct sx_err *err);
-    /* A node that is in already is passed over, so a call that failed half way may be made again.
-     * scratch: scratch_size() bytes for one query, k = 1, no parameters, as told after create() or
-     * open(); 64-aligned, private to the call. The same for remove(). SX_EPRECOND: a node that was
-     * removed and is not forgotten yet. */
     int (*insert)(void *self,
                   void *ix,
                   const uint32_t *nodes,
                   uint32_t n,
                   void *scratch,
                   struct sx_err *err); /* [W] */
-    /* [as insert] no search that starts later returns the nodes. Links may lead through them for a
-     * while, so their rows must stay scorable until they are forgotten. */
+    /* [as insert] no search that starts later returns the nodes. */
     int (*remove)(
         void *self, void *ix, const uint32_t *nodes, uint32_t n, void *scratch, struct sx_err *err);
-    /* [A] 1 when the node numbers [first, first+n) may be used again: none of them is in, and no
-     * search that is still running can come by. */
+    /* [A] 1 when the node numbers [first, first+n) may be used again. */
     int (*forgotten)(void *self, void *ix, uint32_t first, uint32_t n);
     /* [A, cheap] expected cost of one query in nanoseconds. */
     uint64_t (*estimate)(void *self,
@@ -103,7 +97,6 @@ struct sx_index_ops {
                          uint64_t n_nodes,
                          uint64_t n_allowed,
                          struct sx_doc params);
-    /* [A] does not depend on how many nodes there are. */
     uint64_t (*scratch_size)(void *self, void *ix, uint32_t nq, uint32_t k, struct sx_doc params);
     /* [W] results[i]: array of k hits, best first, ties by smaller node; counts[i]: how many. Never
      * returns a node whose row lies below its chunk's fill and is dead or not allowed. */
@@ -127,9 +120,6 @@ struct sx_index_ops {
                  struct sx_err *err);                         /* [S] */
     void (*stats)(void *self, void *ix, struct sx_docb *out); /* [A] members of an open object */
     int (*verify)(void *self, void *ix, struct sx_err *err);  /* [W] integrity, for tests */
-    /* [A] optional: 1 when the node was inserted and not removed. Tells after open() which nodes
-     * the saved index knows; all others are still to be inserted. */
-    int (*contains)(void *self, void *ix, uint32_t node);
 };
 
 #ifdef __cplusplus
