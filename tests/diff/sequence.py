@@ -287,7 +287,7 @@ class Session:
     def query(self):
         r = self.r
         if not self.columns:
-            return self.count()
+            return {"do": "count", **self.count()}
         name = r.choice(list(self.columns))
         column = self.columns[name]
         q = pool.vector(r, column)
