@@ -186,6 +186,7 @@ static int doc_value(void *arg, const struct sx_value *v)
                    : d->schema->type == ENG_FIELD_DATETIME ? eng_value_time(v, &e.i)
                                                            : 0;
 
+    e.f += 0.0; /* parts know one zero: the sign of -0.0 is lost in both */
     if (!is_value || (d->has_bound && cmp_value(&d->o, &e, &d->bound) < 0))
         return 0;
     for (uint32_t i = 0; i < d->n; i++) {
