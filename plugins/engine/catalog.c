@@ -300,7 +300,8 @@ int eng_catalog_make(struct eng_catalog *c,
 {
     struct eng *e = c->eng;
     struct eng_config *cf = NULL;
-    int rc = eng_config_parse(e, config, &cf, err);
+    /* No configuration: the name is only given back. */
+    int rc = config.p ? eng_config_parse(e, config, &cf, err) : SX_EINPUT;
     if (rc == 0 && eng_reserve_check(e->reserve, err) != 0) {
         rc = SX_ENOSPACE;
         eng_config_destroy(e, cf);

@@ -287,7 +287,7 @@ static void put_adopted(struct sx_docb *b,
         v = sx_doc_get_n(sx_doc_get(params, "sparse_vectors"), name.p, name.n);
     else
         v = is_single(vectors) ? vectors : sx_doc_get_n(vectors, name.p, name.n);
-    sx_docb_doc(b, v);
+    sx_docb_doc(b, v.p ? v : own);
 }
 
 static struct sx_doc adopted_map(struct sx_docb *b,
