@@ -188,6 +188,7 @@ parse(struct eng_catalog *c, struct sx_str text, struct sx_arena *arena, struct 
         if (!eng_catalog_lookup(c, collection)) {
             sx_log(e->host, SX_LOG_WARN, "catalog", "alias %.*s of a collection that is gone",
                    (int)(name.n > 200 ? 200 : name.n), name.p);
+            c->aliases.has_stale = 1;
             continue;
         }
         if (table_put(e->mem, &c->aliases.now, name, collection) != 0)
@@ -223,6 +224,9 @@ int eng_aliases_open(struct eng_catalog *c, struct sx_err *err)
     sx_arena_fini(&arena);
     if (rc == SX_ENOMEM)
         return sx_err_set(err, rc, "out of memory");
+    /* Or they would be there again once a collection takes the name. */
+    if (rc == 0 && a->has_stale && write_table(e, a, &a->now, &cause) != 0)
+        sx_log(e->host, SX_LOG_ERROR, "catalog", "aliases of gone collections stay: %s", cause.msg);
     if (rc != 0) {
         table_clear(e->mem, &a->now);
         sx_err_wrap(&cause, "aliases");

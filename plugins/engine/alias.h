@@ -31,6 +31,7 @@ struct eng_aliases {
     pthread_mutex_t writer;
     struct sx_dir *dir;
     uint32_t sum;        /* of data.json */
+    uint32_t has_stale;  /* at open: the file has aliases of collections that are gone */
     struct sx_err cause; /* code != 0: damaged */
 };
 

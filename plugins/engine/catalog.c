@@ -330,17 +330,28 @@ int eng_catalog_make(struct eng_catalog *c,
 }
 
 int eng_catalog_save_config(struct eng_catalog *c,
-                            const struct eng_collection *col,
+                            struct eng_collection *col,
                             const struct eng_config *config,
                             struct sx_err *err)
 {
     struct eng *e = c->eng;
     struct sx_dir *dir = NULL;
+    pthread_mutex_lock(&c->lock);
+    int is_here = eng_catalog_lookup(c, col->name) == col;
+    col->saving = (uint32_t)is_here;
+    pthread_mutex_unlock(&c->lock);
+    if (!is_here)
+        return sx_err_set(err, SX_ENOTFOUND, "Collection `%.*s` doesn't exist!",
+                          (int)(col->name.n > 180 ? 180 : col->name.n), col->name.p);
     int rc = e->io->dir_open(c->collections, col->folder, SX_IO_READ, &dir, err);
-    if (rc != 0)
-        return rc;
-    rc = eng_catalog_file_write(e, dir, col, config, err);
-    e->io->dir_close(dir);
+    if (rc == 0) {
+        rc = eng_catalog_file_write(e, dir, col, config, err);
+        e->io->dir_close(dir);
+    }
+    pthread_mutex_lock(&c->lock);
+    col->saving = 0;
+    pthread_cond_broadcast(&c->idle);
+    pthread_mutex_unlock(&c->lock);
     return rc;
 }
 
@@ -349,6 +360,10 @@ int eng_catalog_drop(struct eng_catalog *c, struct eng_collection *col, struct s
     struct eng *e = c->eng;
     char hex[33];
     uuid_text(&col->id, hex);
+    pthread_mutex_lock(&c->lock);
+    while (col->saving)
+        pthread_cond_wait(&c->idle, &c->lock);
+    pthread_mutex_unlock(&c->lock);
     int rc = e->io->rename(c->collections, col->folder, c->deleted, hex, err);
     if (rc == SX_ENOSPACE) { /* a folder's list may need a block more */
         eng_reserve_give(e->reserve, err);
@@ -523,7 +538,7 @@ static void closed_one(struct eng_shard *s, void *arg)
     struct eng_catalog *c = arg;
     pthread_mutex_lock(&c->lock);
     c->closing--;
-    pthread_cond_signal(&c->idle);
+    pthread_cond_broadcast(&c->idle);
     pthread_mutex_unlock(&c->lock);
     (void)s;
 }

@@ -21,6 +21,7 @@ struct eng_collection {
     struct eng *eng;
     _Atomic uint32_t refs;
     uint32_t busy;      /* being made: not found yet, but the name is taken */
+    uint32_t saving;    /* config.json is being written: a drop waits */
     struct sx_str name; /* owned */
     char folder[256];
     struct eng_shard *shard; /* NULL when damaged */
@@ -58,9 +59,10 @@ int eng_catalog_make(struct eng_catalog *c,
                      struct eng_collection *col,
                      struct sx_doc config,
                      struct sx_err *err);
-/* [blocking] config.json anew; not while the collection is being dropped. */
+/* [blocking] config.json anew. ENOTFOUND once the collection was taken out of the map: its folder
+ * may be another's by then. */
 int eng_catalog_save_config(struct eng_catalog *c,
-                            const struct eng_collection *col,
+                            struct eng_collection *col,
                             const struct eng_config *config,
                             struct sx_err *err);
 /* [A] Takes the collection out of the map; NULL when there is none of that name. */

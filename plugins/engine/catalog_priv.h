@@ -9,7 +9,7 @@
 struct eng_catalog {
     struct eng *eng;
     pthread_mutex_t lock;
-    pthread_cond_t idle;
+    pthread_cond_t idle; /* a final checkpoint has ended, a config.json is written */
     struct eng_collection *first, **last; /* in the order of creation */
     struct eng_collection **buckets;      /* by name; n_buckets is a power of two */
     uint32_t n_buckets;

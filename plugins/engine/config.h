@@ -35,9 +35,15 @@ struct eng_config {
     uint32_t is_named;      /* vectors is a map */
     uint64_t small_bytes;   /* a column without a graph is searched under indexed_only up to this */
     uint64_t most_shown;    /* points that are shown without being indexed, UINT64_MAX = all */
-    uint64_t shown_to;      /* all points up to this operation are shown; kept in config.json */
+    uint64_t shown_to;      /* all points up to this operation are shown; see eng_config_patch() */
     struct eng_column_conf columns[]; /* n_columns */
 };
+
+/* 1 when points may be held back. */
+static inline int eng_config_holds(const struct eng_config *c)
+{
+    return c->most_shown != UINT64_MAX;
+}
 
 /* Builds the canonical document from a create body (canonical names, may be absent fields) and the
  * defaults; returns owned bytes in out->p (release with mem). */
@@ -58,12 +64,11 @@ int eng_config_change(struct eng *e,
                       struct sx_err *err);
 /* The configuration after the body of a PATCH. A part that is refused leaves those before it
  * applied: *out may be set beside an error. The result owns its document, columns keep ids and
- * slots. When the collection shows all of its n_points again, shown_to becomes `commit`. */
+ * slots. Unless points were and are held back all are shown: shown_to becomes `commit`. */
 int eng_config_patch(struct eng *e,
                      const struct eng_config *old,
                      struct sx_doc body,
                      uint64_t commit,
-                     uint64_t n_points,
                      struct eng_config **out,
                      struct sx_err *err);
 /* The configuration with its vectors as eng_config_save_columns() wrote them; what may be changed

@@ -247,6 +247,8 @@ void eng_config_save_columns(const struct eng_config *c, struct sx_docb *b)
     if (sx_doc_get(params, "sparse_vectors").p)
         put_member(b, "sparse_vectors", sx_doc_get(params, "sparse_vectors"));
     eng_config_save_ids(c, b);
+    sx_docb_ckey(b, "shown_to");
+    sx_docb_u64(b, c->shown_to);
 }
 
 int eng_config_load_ids(struct eng_config *config, struct sx_doc columns, struct sx_err *err)
@@ -354,6 +356,10 @@ int eng_config_restore(struct eng *e,
     if (rc != 0) {
         eng_config_destroy(e, *out);
         *out = NULL;
+        return rc;
     }
-    return rc;
+    uint64_t shown_to = (uint64_t)sx_doc_get_i64(saved, "shown_to", 0);
+    if (shown_to > (*out)->shown_to)
+        (*out)->shown_to = shown_to;
+    return 0;
 }

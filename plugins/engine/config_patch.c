@@ -189,7 +189,6 @@ int eng_config_patch(struct eng *e,
                      const struct eng_config *old,
                      struct sx_doc body,
                      uint64_t commit,
-                     uint64_t n_points,
                      struct eng_config **out,
                      struct sx_err *err)
 {
@@ -210,7 +209,7 @@ int eng_config_patch(struct eng *e,
     rc = build(e, old->doc, body, up_to, &d, own);
     if (rc == 0)
         rc = eng_config_parse_like(e, d, old, out, own);
-    if (rc == 0 && old->most_shown < n_points && (*out)->most_shown >= n_points)
+    if (rc == 0 && !(eng_config_holds(old) && eng_config_holds(*out)))
         (*out)->shown_to = commit;
     if (rc != 0 && refused != 0)
         *err = ignored;

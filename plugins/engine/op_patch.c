@@ -55,8 +55,7 @@ static void save_run(struct sx_task *task, struct sx_worker *w)
     struct eng_config *config = NULL;
     (void)w;
     eng_shard_read_begin(c->shard, &r);
-    int rc = eng_config_patch(e, r.v->schema->config, c->op->body, r.v->commit, r.v->n_live,
-                              &config, &c->err);
+    int rc = eng_config_patch(e, r.v->schema->config, c->op->body, r.v->commit, &config, &c->err);
     eng_shard_read_end(c->shard);
     if (config)
         rc = eng_catalog_save_config(e->catalog, c->col, config, &c->err);

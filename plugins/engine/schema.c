@@ -199,6 +199,8 @@ int eng_schema_stage_column(struct eng_shard *s, struct sx_doc change, struct sx
         eng_config_destroy(e, config);
         return rc;
     }
+    if (!eng_config_holds(t->schema->config))
+        config->shown_to = t->commit; /* the first vector that may hold points back */
     rc = eng_column_open(s, eng_config_column(config, name), &none, &none, &no_blobs,
                          &s->column_added, err);
     if (rc == 0)
@@ -258,8 +260,7 @@ int eng_schema_patch(struct eng_shard *s, struct sx_doc body, struct sx_err *err
         e->mem->release(e->mem, o);
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     }
-    int refused = eng_config_patch(e, s->table.schema->config, body, s->table.commit,
-                                   s->table.n_live, &config, err);
+    int refused = eng_config_patch(e, s->table.schema->config, body, s->table.commit, &config, err);
     int rc = config ? stage_config(s, config, err) : refused;
     if (rc != 0) {
         e->mem->release(e->mem, o);
@@ -271,14 +272,9 @@ int eng_schema_patch(struct eng_shard *s, struct sx_doc body, struct sx_err *err
         e->mem->release(e->mem, o); /* goes with the schema */
         o = NULL;
     }
-    int shows = config->shown_to != s->table.schema->config->shown_to;
     s->config = config;
     eng_schema_commit(s);
-    if (shows)
-        s->table.n_hidden = 0;
     eng_shard_publish(s);
-    if (shows)
-        eng_wait_shown(s);
     if (o)
         e->epoch->retire(old_config_free, o);
     return refused;
@@ -342,6 +338,8 @@ void eng_schema_commit(struct eng_shard *s)
         return;
     s->old_schema = s->table.schema;
     s->table.schema = s->next_schema;
+    if (!eng_config_holds(s->table.schema->config))
+        s->table.n_hidden = 0;
     s->next_schema = NULL;
     s->schema_added = NULL;
     if (s->column_added) {
@@ -400,6 +398,8 @@ void eng_schema_retire(struct eng_shard *s)
     struct eng *e = s->eng;
     if (!s->old_schema)
         return;
+    if (!eng_config_holds(s->table.schema->config))
+        eng_wait_shown(s);
     struct gone *g = e->mem->alloc(e->mem, sizeof(*g));
     struct eng_field_schema *field = s->schema_gone;
     if (field && eng_field_work_drop(s, field))

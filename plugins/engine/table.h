@@ -35,12 +35,11 @@ struct eng_row {
 _Static_assert(sizeof(struct eng_row) == 40, "row entries are a file format");
 
 /* A collection may ask that no more than so many points are searched without an index
- * (prevent_unoptimized): points that come then are held back, and so is every version of them,
- * until the collection shows them all. shown_to: the operation that was the last when it did so
- * last. */
-static inline int eng_row_is_hidden(const struct eng_row *r, uint64_t shown_to)
+ * (prevent_unoptimized): points that come then are held back, and so is every version of them, as
+ * long as it asks. What was held back at or before the operation shown_to was shown since. */
+static inline int eng_row_is_hidden(const struct eng_row *r, const struct eng_config *c)
 {
-    return (r->flags & ENG_ROW_HELD) && r->version > shown_to;
+    return (r->flags & ENG_ROW_HELD) && eng_config_holds(c) && r->version > c->shown_to;
 }
 
 struct eng_chunk_side {

@@ -153,7 +153,7 @@ void eng_table_kill(struct eng_table *t, uint32_t row)
     d->bits[d->n].offset = o;
     d->n++;
     t->n_live--;
-    t->n_hidden -= (uint64_t)eng_row_is_hidden(eng_table_row(t, row), t->schema->config->shown_to);
+    t->n_hidden -= (uint64_t)eng_row_is_hidden(eng_table_row(t, row), t->schema->config);
 }
 
 struct eng_deaths *eng_table_take_deaths(struct eng_table *t)

@@ -199,7 +199,7 @@ int eng_table_rebuild(struct eng_table *t, struct sx_err *err)
             const struct eng_row *r = eng_table_row(t, row);
             uint32_t segment = (uint32_t)(r->payload >> 32);
             live[n++] = row;
-            t->n_hidden += (uint64_t)eng_row_is_hidden(r, t->schema->config->shown_to);
+            t->n_hidden += (uint64_t)eng_row_is_hidden(r, t->schema->config);
             eng_units_keep(&t->chunks, row);
             if (r->payload == ENG_NO_BLOB)
                 continue;

@@ -107,8 +107,9 @@ static int put_room(struct eng_table *t, uint32_t n, struct sx_err *err)
 static uint32_t held(const struct eng_table *t, struct eng_staged *st, uint32_t i)
 {
     const struct eng_config *c = t->schema->config;
-    int is = st->old[i] != ENG_NO_ROW ? eng_row_is_hidden(eng_table_row(t, st->old[i]), c->shown_to)
+    int is = st->old[i] != ENG_NO_ROW ? eng_row_is_hidden(eng_table_row(t, st->old[i]), c)
                                       : t->n_live - t->n_hidden + st->n_shown >= c->most_shown;
+    is = is && st->number > c->shown_to; /* a replay comes by what was shown since */
     st->n_shown += st->old[i] == ENG_NO_ROW && !is;
     st->n_hidden += (uint32_t)is;
     return is ? ENG_ROW_HELD : 0;

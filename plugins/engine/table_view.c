@@ -77,7 +77,7 @@ void eng_reader_init(struct eng_reader *r, const struct eng_table *t, const stru
 
 static int is_hidden(const struct eng_reader *r, uint32_t row)
 {
-    return eng_row_is_hidden(eng_reader_row(r, row), r->v->schema->config->shown_to);
+    return eng_row_is_hidden(eng_reader_row(r, row), r->v->schema->config);
 }
 
 int eng_reader_alive(const struct eng_reader *r, uint32_t row)

@@ -52,6 +52,9 @@ def test_an_alias_of_a_collection_that_is_gone_is_left_out(own):
     (own.storage / "collections/two").rename(own.storage / "elsewhere")
     own.start()
     assert aliases(own.http) == {"a": "one"}
+    own.http.ok("PUT", "/collections/two", DOT4)  # another one of that name is not called b
+    own.restart()
+    assert aliases(own.http) == {"a": "one"}
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "empty", "lost"])

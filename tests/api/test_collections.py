@@ -166,3 +166,17 @@ def test_unserved_routes_say_so(http, name):
     assert (status, data) == (404, b"")
     status, data = http.raw("PATCH", f"/collections/{name}/points")
     assert (status, data) == (404, b"")
+
+
+@pytest.mark.parametrize("body", [
+    {"vectors": {"size": 2, "distance": "Dot"}, "strict_mode_config": {"enabled": True, "max_query_limit": 1}},
+    {"vectors": {"size": 2, "distance": "Dot"}, "sharding_method": "custom"},
+    {"vectors": {"size": 2, "distance": "Dot", "datatype": "turbo4"}},
+    {"vectors": {"a": {"size": 2, "distance": "Dot"}}, "sparse_vectors": {"a": {}}},
+])
+def test_a_refused_creation_leaves_nothing(http, name, body):
+    assert http("PUT", f"/collections/{name}", body)[0] in (400, 501)
+    assert http.ok("GET", f"/collections/{name}/exists") == {"exists": False}
+    assert http("GET", f"/collections/{name}")[0] == 404
+    http.ok("PUT", f"/collections/{name}", {"vectors": {"size": 2, "distance": "Dot"}})
+    assert http.ok("GET", f"/collections/{name}")["status"] == "green"

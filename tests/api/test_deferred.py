@@ -143,3 +143,38 @@ def test_with_optimization_nothing_is_held_back(own):
     agree(own, 100)
     own.restart()
     agree(own, 100)
+
+
+def test_held_back_again_later(own):
+    """What was shown once stays shown, whatever is asked later."""
+    write(own, "PUT", "", points(0, 80))
+    show(own)
+    agree(own, 80)
+    own.http.ok("PATCH", "/collections/d", {"optimizers_config": {"max_optimization_threads": 0}})
+    agree(own, 80)
+    write(own, "PUT", "", points(80, 90))
+    agree(own, 80)
+    for end in (own.kill, own.stop):
+        end()
+        own.start()
+        agree(own, 80)
+        assert info(own) == (90, 10)
+    show(own)
+    agree(own, 90)
+
+
+def test_without_the_vector_that_bounds(make_server):
+    s = make_server()
+    s.http.ok("PUT", "/collections/d", {"vectors": {"a": {"size": 4, "distance": "Dot"}},
+                                        "optimizers_config": HOLDING})
+    body = {"points": [{"id": i, "vector": {"a": [i, 1, 0, 0]}} for i in range(70)]}
+    write(s, "PUT", "", body)
+    assert count(s) == len(ids(s)) == 64
+    s.http.ok("DELETE", "/collections/d/vectors/a?wait=true")
+    assert count(s) == len(ids(s)) == 70
+    s.http.ok("PUT", "/collections/d/vectors/b?wait=true", {"dense": {"size": 4, "distance": "Dot"}})
+    for end in (lambda: None, s.kill, s.stop):
+        end()
+        if not s.alive():
+            s.start()
+        assert count(s) == len(ids(s)) == 70

@@ -64,3 +64,17 @@ def test_errors_are_those_of_a_count(filled):
         mine = filled.http("POST", "/sextant/collections/e/explain", body)
         assert mine[0] == count[0] in (400, 422) and mine[1]["status"] == count[1]["status"]
     assert filled.http("POST", "/sextant/collections/missing/explain", {})[0] == 404
+
+
+def test_deep_filters_are_explained_or_refused_as_by_a_count(filled):
+    for depth in (10, 30, 60, 100, 120):
+        for wrap in (lambda f: {"must_not": [f]}, lambda f: {"must": [{"nested": {"key": "l", "filter": f}}]},
+                     lambda f: {"should": [f, {"has_id": [1]}]}):
+            f = {"must": [{"key": "n", "match": {"value": 1}}]}
+            for _ in range(depth):
+                f = wrap(f)
+            count = filled.http("POST", "/collections/e/points/count", {"filter": f})
+            mine = filled.http("POST", "/sextant/collections/e/explain", {"filter": f})
+            assert mine[0] == count[0], (depth, mine)
+            if count[0] == 200:
+                assert mine[1]["result"]["matching"] == count[1]["result"]["count"]

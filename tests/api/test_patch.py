@@ -122,3 +122,33 @@ def test_damage_of_the_file_is_told(own):
     own.start()
     status, answer = own.http("GET", "/collections/c")
     assert status == 500 and "config.json: checksum mismatch" in json.dumps(answer)
+
+
+def test_beside_a_collection_that_is_dropped_and_made_again(own):
+    """A late PATCH writes nothing into the folder of the next collection of that name."""
+    stop = threading.Event()
+
+    def patches():
+        http = type(own.http)(own.port)
+        i = 0
+        while not stop.is_set():
+            status, answer = http("PATCH", "/collections/c", {"metadata": {"i": i}})
+            assert status in (200, 404), answer
+            i += 1
+        http.close()
+
+    threads = [threading.Thread(target=patches) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for i in range(40):
+        assert own.http.ok("DELETE", "/collections/c") is True
+        own.http.ok("PUT", "/collections/c", TWO)
+    stop.set()
+    for t in threads:
+        t.join()
+    own.http.ok("PUT", "/collections/c/points?wait=true", {"points": [{"id": 1, "vector": {"a": [1, 2, 3, 4]}}]})
+    want = config(own)
+    for how in restarts(own):
+        assert config(own) == want, how
+        assert own.http.ok("GET", "/collections/c")["status"] == "green"
+        assert own.http.ok("POST", "/collections/c/points/count", {})["count"] == 1
