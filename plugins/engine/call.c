@@ -66,6 +66,17 @@ void eng_call_fail_err(struct eng_call *c)
     eng_call_finish(c);
 }
 
+void eng_call_reply_doc(struct eng_call *c, struct sx_docb *b)
+{
+    c->reply.kind = SX_R_DOC;
+    c->reply.u.doc = sx_docb_end_arena(b, c->op->arena);
+    sx_docb_fini(b);
+    if (c->reply.u.doc.p)
+        eng_call_finish(c);
+    else
+        eng_call_fail(c, SX_ENOMEM, "out of memory");
+}
+
 static void run_on_pool(struct sx_task *task, struct sx_worker *w)
 {
     struct eng_call *c = task->arg;

@@ -118,6 +118,8 @@ void eng_call_finish(struct eng_call *c);
 void eng_call_fail(struct eng_call *c, int code, const char *fmt, ...) SX_PRINTF(3, 4);
 /* Fails with c->err as it is (code and text). */
 void eng_call_fail_err(struct eng_call *c);
+/* Ends the call with the document that was built in b, which is ended. */
+void eng_call_reply_doc(struct eng_call *c, struct sx_docb *b);
 /* Runs c->run(w): here when the cost is small and we are on a worker, else on the CPU pool. */
 void eng_call_run(struct eng_call *c, uint64_t cost_ns);
 /* Resolves op->collection (aliases too), takes a reference and the shard, and calls run once the

@@ -9,17 +9,6 @@
 
 #include "sextant/sx_ban.h"
 
-static void reply_doc(struct eng_call *c, struct sx_docb *b)
-{
-    c->reply.kind = SX_R_DOC;
-    c->reply.u.doc = sx_docb_end_arena(b, c->op->arena);
-    sx_docb_fini(b);
-    if (c->reply.u.doc.p)
-        eng_call_finish(c);
-    else
-        eng_call_fail(c, SX_ENOMEM, "out of memory");
-}
-
 static void list_one(void *arg, struct eng_collection *col)
 {
     struct sx_docb *b = arg;
@@ -39,7 +28,7 @@ void eng_op_collections_list(struct eng_call *c)
     eng_catalog_each(c->eng->catalog, list_one, &b);
     sx_docb_close(&b);
     sx_docb_close(&b);
-    reply_doc(c, &b);
+    eng_call_reply_doc(c, &b);
 }
 
 void eng_op_collection_exists(struct eng_call *c)
@@ -52,7 +41,7 @@ void eng_op_collection_exists(struct eng_call *c)
     sx_docb_bool(&b, col != NULL);
     sx_docb_close(&b);
     eng_collection_unref(col);
-    reply_doc(c, &b);
+    eng_call_reply_doc(c, &b);
 }
 
 static void put_u64(struct sx_docb *b, const char *key, uint64_t v)
@@ -217,7 +206,7 @@ static void info_run(struct eng_call *c, struct sx_worker *w)
     if (c->col->created_ns && tells_created(c->eng->host))
         put_time(&b, "created_at", c->col->created_ns);
     sx_docb_close(&b);
-    reply_doc(c, &b);
+    eng_call_reply_doc(c, &b);
 }
 
 /* Counting the points of indexes looks at every row's bit. */
@@ -324,7 +313,7 @@ void eng_op_aliases_list(struct eng_call *c)
         of.p = NULL;
     sx_docb_init(&b, c->eng->mem, 0);
     eng_aliases_list(c->eng->catalog, of, &b);
-    reply_doc(c, &b);
+    eng_call_reply_doc(c, &b);
 }
 
 static void aliases_run(struct sx_task *task, struct sx_worker *w)

@@ -8,13 +8,7 @@ void eng_op_quotas_get(struct eng_call *c)
     struct sx_docb b;
     sx_docb_init(&b, c->eng->mem, 0);
     eng_quota_put(c->eng->quota, &b);
-    c->reply.kind = SX_R_DOC;
-    c->reply.u.doc = sx_docb_end_arena(&b, c->op->arena);
-    sx_docb_fini(&b);
-    if (c->reply.u.doc.p)
-        eng_call_finish(c);
-    else
-        eng_call_fail(c, SX_ENOMEM, "out of memory");
+    eng_call_reply_doc(c, &b);
 }
 
 static void set_run(struct sx_task *task, struct sx_worker *w)
