@@ -21,7 +21,13 @@
 #define STEP_ROWS   1024u /* ids looked up, node -> row entries led away */
 #define CLASSES     64u
 
-enum { SWEEP = 1, SETTLE, REMOVE_IDS, DETACH_IDS, FORGET, SAVE };
+enum { VERIFY = 1, SWEEP, SETTLE, REMOVE_IDS, DETACH_IDS, FORGET, SAVE };
+
+/* What a move copies as it is: a chunk of a rows store. */
+struct piece {
+    uint32_t store, slot; /* store: 0 rows, 1 a column's locations, 2 its vectors */
+    uint32_t id, chunk;   /* of the column: a slot may be another one's by then */
+};
 
 struct eng_clean {
     struct sx_task task;
@@ -30,7 +36,10 @@ struct eng_clean {
     uint32_t at, end; /* sweep, remove, forget: the row to go on with; sweep: rows at the start */
     uint64_t began_bytes, moved;
     struct eng_ids_detach ids;
-    uint8_t *is_going;         /* by chunk of rows */
+    uint8_t *is_going;    /* by chunk of rows */
+    struct piece *pieces; /* VERIFY */
+    uint32_t n_pieces;
+    struct sx_err wrong;       /* found by VERIFY */
     uint32_t n_going, is_idle; /* nothing was emptied */
 };
 
@@ -182,6 +191,7 @@ static void finish(struct eng_clean *k)
     }
     s->clean = NULL;
     mem->release(mem, k->is_going);
+    mem->release(mem, k->pieces);
     mem->release(mem, k);
     eng_shard_release(s);
     eng_shard_unref(s);
@@ -198,6 +208,7 @@ static void give_up(struct eng_clean *k, int rc, const struct sx_err *err)
     finish(k);
 }
 
+/* From another thread back to the strand, unless that will not run any more. */
 static void fence_over(void *arg)
 {
     struct eng_clean *k = arg;
@@ -205,6 +216,7 @@ static void fence_over(void *arg)
     if (atomic_load_explicit(&s->eng->is_stopping, memory_order_acquire)) {
         /* The pools are about to end, or have ended: only what we hold is given back. */
         s->eng->mem->release(s->eng->mem, k->is_going);
+        s->eng->mem->release(s->eng->mem, k->pieces);
         s->eng->mem->release(s->eng->mem, k);
         eng_shard_release(s);
         eng_shard_unref(s);
@@ -253,6 +265,83 @@ static int empty_ones(struct eng_clean *k)
     }
     return n != 0;
 }
+
+/* --- verifying -----------------------------------------------------------------------------------
+ *
+ * Rows, locations and vectors are copied as they are and get new checksums: damage that nobody has
+ * seen yet would become sound data. So what a pass copies from is compared with its checksums
+ * first. (Blobs are checked one by one when they are read.) */
+
+static int list_pieces(struct eng_clean *k)
+{
+    const struct eng_table *t = &k->shard->table;
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < t->n_columns; i++)
+        n += t->columns[i] ? t->columns[i]->nodes.n : 0;
+    n += (1ull + t->n_columns) * t->chunks.n;
+    k->pieces = k->shard->eng->mem->alloc(k->shard->eng->mem, (n + 1) * sizeof(*k->pieces));
+    if (!k->pieces)
+        return SX_ENOMEM;
+    for (uint32_t c = 0; c < t->chunks.n; c++) {
+        if (t->chunks.at[c].state != ENG_UNIT_LIVE || t->chunks.at[c].live == 0)
+            continue;
+        k->pieces[k->n_pieces++] = (struct piece){0, 0, 0, c};
+        for (uint32_t i = 0; i < t->n_columns; i++) {
+            if (t->columns[i])
+                k->pieces[k->n_pieces++] = (struct piece){1, i, t->columns[i]->conf->id, c};
+        }
+    }
+    for (uint32_t i = 0; i < t->n_columns; i++) {
+        const struct eng_column *col = t->columns[i];
+        for (uint32_t c = 0; col && c < col->nodes.n; c++) {
+            if (col->nodes.at[c].is_victim && col->nodes.at[c].live)
+                k->pieces[k->n_pieces++] = (struct piece){2, i, col->conf->id, c};
+        }
+    }
+    return 0;
+}
+
+/* In an epoch: the columns of the view stay open. */
+static int verify_piece(struct eng_table *t,
+                        const struct eng_config *config,
+                        const struct piece *p,
+                        struct sx_err *err)
+{
+    const struct eng_column *col = NULL;
+    for (uint32_t i = 0; i < config->n_columns; i++) {
+        if (config->columns[i].slot == p->slot && config->columns[i].id == p->id)
+            col = t->columns[p->slot];
+    }
+    if (p->store != 0 && !col)
+        return 0; /* dropped meanwhile */
+    const struct sx_provider *rp = p->store == 2 ? col->rows_p : t->rows_p;
+    void *h = p->store == 0 ? t->rows : p->store == 1 ? col->loc : col->vec;
+    int rc = ((const struct sx_rows_ops *)rp->ops)->verify(rp->self, h, p->chunk, err);
+    return rc == SX_ENOTFOUND ? 0 : rc;
+}
+
+static void verify_run(struct sx_task *task, struct sx_worker *w)
+{
+    struct eng_clean *k = task->arg;
+    struct eng_shard *s = k->shard;
+    int rc = 0;
+    (void)w;
+    for (uint32_t i = 0; rc == 0 && i < k->n_pieces; i++) {
+        struct eng_reader r;
+        if (atomic_load_explicit(&s->eng->is_stopping, memory_order_acquire))
+            break;
+        eng_shard_read_begin(s, &r);
+        rc = verify_piece(&s->table, r.v->schema->config, &k->pieces[i], &k->wrong);
+        eng_shard_read_end(s);
+    }
+    if (rc == SX_ECORRUPT || rc == SX_EIO)
+        eng_shard_damaged(s, &k->wrong);
+    k->wrong.code = rc;
+    fence_over(k);
+}
+
+/* --- sweeping ------------------------------------------------------------------------------------
+ */
 
 static int sweep(struct eng_clean *k, struct sx_err *err)
 {
@@ -362,7 +451,19 @@ static int run(struct eng_clean *k, struct sx_err *err)
     uint32_t first, n;
     int rc = 0;
     switch (k->phase) {
+    case VERIFY:
+        if (list_pieces(k) != 0)
+            return sx_err_set(err, SX_ENOMEM, "out of memory");
+        k->phase = SWEEP;
+        k->task.fn = verify_run;
+        k->task.arg = k;
+        s->eng->exec->blocking(&k->task);
+        return 1;
     case SWEEP:
+        if (k->wrong.code != 0) {
+            *err = k->wrong;
+            return err->code;
+        }
         rc = sweep(k, err);
         if (rc == SX_ENOSPACE) { /* what was emptied so far goes, and makes room for the rest */
             rc = 0;
@@ -427,7 +528,8 @@ static void step(struct sx_task *task, struct sx_worker *w)
     struct sx_err err = SX_ERR_INIT;
     (void)w;
     if (s->no_cleaning || atomic_load_explicit(&s->eng->is_stopping, memory_order_acquire) ||
-        atomic_load_explicit(&s->write_failed, memory_order_acquire)) {
+        atomic_load_explicit(&s->write_failed, memory_order_acquire) ||
+        atomic_load_explicit(&s->damaged, memory_order_acquire)) {
         finish(k);
         return;
     }
@@ -446,7 +548,8 @@ void eng_clean_consider(struct eng_shard *s)
     uint32_t entry, n = 0;
     if (s->clean || s->no_cleaning || !is_needed(s) || all_garbage(s, &bytes) < s->clean_next ||
         eng_clean_wants_checkpoint(s) ||
-        atomic_load_explicit(&e->is_stopping, memory_order_acquire))
+        atomic_load_explicit(&e->is_stopping, memory_order_acquire) ||
+        atomic_load_explicit(&s->damaged, memory_order_acquire))
         return;
     struct eng_clean *k = e->mem->zalloc(e->mem, sizeof(*k));
     if (!k)
@@ -459,7 +562,8 @@ void eng_clean_consider(struct eng_shard *s)
     for (uint32_t i = 0; (u = eng_clean_units(s, i, &entry)) != NULL; i++)
         n += choose(u, entry);
     k->shard = s;
-    k->phase = SWEEP;
+    k->phase = VERIFY;
+    k->wrong.size = sizeof(k->wrong);
     k->end = s->table.n_rows;
     s->clean = k;
     s->clean_next = 0;

@@ -3,15 +3,16 @@
  * A pass chooses the units (chunks of rows, chunks of vectors, segments of blobs) of which least is
  * alive, moves what lives in them to the end of their stores, and lets them go:
  *
- *   sweep     all rows are looked at; those with anything in a victim are put again, as new rows
- *   fence     views that knew something alive in a unit that is empty now have left
+ *   verify    what will be copied as it is agrees with its checksums (blocking pool): damage must
+ * not get new ones sweep     all rows are looked at; those with anything in a victim are put again,
+ * as new rows fence     views that knew something alive in a unit that is empty now have left
  *   detach    ids and node -> row are led away from the rows and nodes that go
  *   fence     readers that were on their way there have left; no view knows the units any more
  *   save      a checkpoint makes a manifest durable that names them absent
  *   drop      their files are removed, their numbers may be used again
  *
  * A move is no operation: nothing is logged, id and version stay. A crash before the save forgets
- * the moves; the units are still there then. Everything runs on the strand in slices of a
+ * the moves; the units are still there then. The rest runs on the strand in slices of a
  * millisecond, one pass at a time; a shard that is being cleaned is held open. An idle shard
  * without garbage is left alone.
  *

@@ -1,8 +1,8 @@
 /* Putting living rows again that have something in a victim; see clean.h.
  *
  * What lies elsewhere is kept: a row whose vectors' chunk goes takes its payload's place along.
- * Bytes are read through the stores' own checks (payload, blobs) or copied as they are (vectors of
- * fixed size, whose chunks the scrub reads). */
+ * Bytes are read through the stores' own checks (payload, blobs) or copied as they are (rows,
+ * locations, vectors of fixed size: the pass has verified their chunks). */
 #include <string.h>
 
 #include "clean.h"
