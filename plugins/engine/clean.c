@@ -387,6 +387,8 @@ static int next_rows(struct eng_clean *k, uint32_t *first, uint32_t *n)
             return 1;
         }
         k->at = (c + 1) << SX_CHUNK_SHIFT;
+        if (k->at == 0) /* behind the last number there is */
+            k->at = k->end;
     }
     return 0;
 }
@@ -402,7 +404,7 @@ static int detach_begin(struct eng_clean *k, struct sx_err *err)
     for (uint32_t i = 0; i < k->n_going; i++)
         k->is_going[i] = t->chunks.at[i].state == ENG_UNIT_GOING;
     k->at = 0;
-    k->end = k->n_going << SX_CHUNK_SHIFT;
+    k->end = k->n_going >> (32 - SX_CHUNK_SHIFT) ? UINT32_MAX : k->n_going << SX_CHUNK_SHIFT;
     return 0;
 }
 

@@ -161,12 +161,6 @@ static int move_apply(struct move *m, struct sx_err *err)
         eng_table_abort(t);
         return sx_err_set(err, SX_ENOMEM, "out of memory");
     }
-    for (uint32_t i = 0; i < m->n; i++)
-        s->moved_bytes += sizeof(struct eng_row) + 4ull * m->n_columns;
-    for (uint32_t c = 0; c < t->n_columns; c++)
-        s->moved_bytes +=
-            (uint64_t)t->staged.columns[c].n * (t->columns[c] ? t->columns[c]->row_bytes : 0);
-    s->moved_bytes += m->bytes.n;
     s->moves++;
     eng_table_commit(t);
     eng_shard_publish(s);

@@ -78,7 +78,6 @@ struct eng_shard {
     uint32_t no_cleaning;     /* S: the last checkpoint is being made */
     uint32_t fields_unsynced; /* S: files of payload indexes went for numbers that come back */
     uint64_t clean_next;      /* S: not before so many bytes are garbage */
-    uint64_t moved_bytes;     /* S: written by moves since the shard was opened */
     /* S: changes that were moves; those in the last durable checkpoint; those before the last build
      * of a part of a payload index. */
     uint64_t moves, moves_saved, moves_built;
